@@ -1,0 +1,32 @@
+// Package awssim is enough of AWS to rehearse a release to ECS against: Amazon ECS, and as far as a release reads
+// them ECR (with a real OCI registry behind it), EventBridge, CloudWatch Logs, STS, Secrets Manager, SSM and IAM, over
+// the protocols their clients speak. Any client works that can be pointed at another endpoint: the Go SDK, the aws
+// command line, a shell script.
+//
+// # A world and its time
+//
+// A [World] is one account in one region. Everything that happens in it by itself (a task that starts, a health check
+// that fails, a rollout that ends) is an event on an agenda. Nothing runs in the background: whenever somebody looks,
+// the events that have come due by then are carried out first, in order. What time it is, a [Clock] says. With a
+// [VirtualClock] time moves only when somebody sleeps on it, so that a client that polls for ten minutes on that clock
+// is done in milliseconds; with a [ScaledClock] time passes by itself, as fast as one likes. Whatever is random comes
+// from a seed: the same calls on the same seed make the same history.
+//
+// # Services
+//
+// A service is a table of operations, put together by handle: an operation is a function from the SDK's own input
+// type to the SDK's own output type, run with the world locked. Decoding and encoding (see codec.go), credentials,
+// faults and the record of calls lie around it (see wire.go). A parameter that the input type lacks and an operation
+// that the table lacks are errors that name it. A new service is a constructor in the list in world.go:
+//
+//	func newSTS(w *World) *service {
+//		s := &service{name: "sts", protocol: query, version: "2011-06-15"}
+//		handle(s, "GetCallerIdentity", func(c *call, in *sts.GetCallerIdentityInput) (*sts.GetCallerIdentityOutput, error) {
+//			return &sts.GetCallerIdentityOutput{Arn: &c.caller.ARN}, nil
+//		})
+//		return s
+//	}
+//
+// What services ask of each other when a task starts (is the image there, may the secret be read, where do the log
+// lines go) goes through the small interfaces in hooks.go.
+package awssim

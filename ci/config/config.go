@@ -133,12 +133,6 @@ func walk(target any, prefix string, fn func(field) error) error {
 	return nil
 }
 
-// required says whether the setting must be given.
-func (f field) required() bool {
-	before, _, _ := strings.Cut(f.options, "default=")
-	return slices.Contains(strings.Split(before, ","), "required")
-}
-
 // setting describes the field for a message.
 func (f field) setting() Setting {
 	return Setting{

@@ -593,10 +593,11 @@ func (l *loaded) read() (err error) {
 	if err := unchanged(l.file, l.info); err != nil {
 		return err
 	}
-	if l.gzip {
-		l.data, err = compressSibling(l.data)
-		l.drop = int64(len(l.data)) >= size
+	if !l.gzip {
+		return nil
 	}
+	l.data, err = compressSibling(l.data)
+	l.drop = int64(len(l.data)) >= size
 	return err
 }
 

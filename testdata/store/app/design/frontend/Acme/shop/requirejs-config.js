@@ -1,0 +1,3 @@
+var config = {
+    deps: ['js/theme']
+};

@@ -1,0 +1,35 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Magento\Framework\App;
+
+use Magento\Framework\ObjectManager;
+
+/** Stand-in for the store's pages: renders one page with the compiled code, and names the deployed static files. */
+final class Http
+{
+    public function __construct(private string $root)
+    {
+    }
+
+    public function launch(): void
+    {
+        if (file_exists($this->root . '/var/.maintenance.flag')) {
+            http_response_code(503);
+            header('Retry-After: 60');
+            echo "Service Temporarily Unavailable\n";
+            return;
+        }
+        $config = new DeploymentConfig($this->root);
+        $version = @file_get_contents($this->root . '/pub/static/deployed_version.txt');
+        $page = ObjectManager::fromCompiled($this->root, 'frontend')->get('Magento\Theme\Model\Page');
+        header('Content-Type: text/html; charset=utf-8');
+        header('X-Magento-Mode: ' . ($config->get('MAGE_MODE') ?? 'default'));
+        echo $page->render([
+            'theme' => $config->get('system/default/design/theme/theme_id') ?? 'frontend/Magento/blank',
+            'locale' => $config->get('system/default/general/locale/code') ?? 'en_US',
+            'static' => '/static/' . ($version === false || $version === '' ? '' : "version$version/"),
+        ]);
+    }
+}

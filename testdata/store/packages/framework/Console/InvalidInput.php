@@ -1,0 +1,9 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Magento\Framework\Console;
+
+final class InvalidInput extends \RuntimeException
+{
+}

@@ -1,0 +1,7 @@
+<?php
+
+/** A test of the base package: a build strips it. */
+
+declare(strict_types=1);
+
+assert(true);

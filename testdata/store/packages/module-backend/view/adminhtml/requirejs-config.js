@@ -1,0 +1,7 @@
+var config = {
+    map: {
+        '*': {
+            signOut: 'Magento_Backend/js/sign-out'
+        }
+    }
+};

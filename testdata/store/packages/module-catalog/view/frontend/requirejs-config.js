@@ -1,0 +1,7 @@
+var config = {
+    map: {
+        '*': {
+            addToCart: 'Magento_Catalog/js/add-to-cart'
+        }
+    }
+};

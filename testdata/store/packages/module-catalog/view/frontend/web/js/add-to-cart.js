@@ -1,0 +1,7 @@
+define(['mage/translate'], function ($t) {
+    'use strict';
+
+    return function (button) {
+        button.textContent = $t('Add to Cart');
+    };
+});

@@ -1,0 +1,7 @@
+define(['mage/translate'], function ($t) {
+    'use strict';
+
+    return function (element) {
+        element.setAttribute('aria-label', $t('Menu'));
+    };
+});

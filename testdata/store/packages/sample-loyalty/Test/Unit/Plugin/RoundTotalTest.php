@@ -1,0 +1,9 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Sample\Loyalty\Test\Unit\Plugin;
+
+final class RoundTotalTest
+{
+}

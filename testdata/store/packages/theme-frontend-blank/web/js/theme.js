@@ -1,0 +1,7 @@
+define(['menu'], function (menu) {
+    'use strict';
+
+    return function () {
+        menu(document.querySelector('nav'));
+    };
+});

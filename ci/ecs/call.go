@@ -1,0 +1,245 @@
+package ecs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+)
+
+// Caller makes calls to AWS, and makes them again where that is right. The
+// SDK's own retries must be off (aws.NopRetryer): they sleep on the machine's
+// clock, and they repeat calls whose first attempt may have worked.
+type Caller struct {
+	clock  Clock
+	random func() float64
+	// Patience is how long a call is repeated before its error is given back.
+	patience time.Duration
+	// renew gets fresh credentials once a call was refused for old ones.
+	renew func(context.Context) error
+	retry func(Retry)
+	count *count
+}
+
+type count struct {
+	mu    sync.Mutex
+	calls map[string]int
+}
+
+// Retry tells of a call that is going to be made again.
+type Retry struct {
+	Op   string
+	Err  error
+	Wait time.Duration
+}
+
+// CallerOption changes how a Caller behaves.
+type CallerOption func(*Caller)
+
+// WithPatience sets how long a call is repeated before its error is given
+// back. The default is 90 seconds.
+func WithPatience(d time.Duration) CallerOption { return func(c *Caller) { c.patience = d } }
+
+// WithRandom sets the source of jitter: numbers in [0, 1).
+func WithRandom(f func() float64) CallerOption { return func(c *Caller) { c.random = f } }
+
+// WithRenew sets what gets fresh credentials once AWS says that the ones in
+// use have expired.
+func WithRenew(f func(context.Context) error) CallerOption { return func(c *Caller) { c.renew = f } }
+
+// WithRetryNotice sets who is told of every repeated call.
+func WithRetryNotice(f func(Retry)) CallerOption { return func(c *Caller) { c.retry = f } }
+
+// NewCaller returns a Caller that waits on the clock.
+func NewCaller(clock Clock, options ...CallerOption) *Caller {
+	c := &Caller{clock: clock, random: rand.Float64, patience: 90 * time.Second, count: &count{calls: map[string]int{}}}
+	for _, o := range options {
+		o(c)
+	}
+	return c
+}
+
+// Calls counts the attempts of every operation so far.
+func (c *Caller) Calls() map[string]int {
+	c.count.mu.Lock()
+	defer c.count.mu.Unlock()
+	return maps.Clone(c.count.calls)
+}
+
+// Within returns a Caller that repeats calls for no longer than d, and counts
+// its calls with c's. With 0 every call is made once.
+func (c *Caller) Within(d time.Duration) *Caller {
+	out := *c
+	out.patience = d
+	return &out
+}
+
+// CallError is the end of a call that did not work out.
+type CallError struct {
+	Op  string
+	Err error
+	// Unknown: the call may have been carried out all the same. The connection
+	// broke, or the server failed, after the request was on its way.
+	Unknown bool
+}
+
+func (e *CallError) Error() string {
+	if e.Unknown {
+		return fmt.Sprintf("%s: no clear answer, it may have been carried out: %v", e.Op, e.Err)
+	}
+	return fmt.Sprintf("%s: %v", e.Op, e.Err)
+}
+
+func (e *CallError) Unwrap() error { return e.Err }
+
+// Kind says whether an operation may be made twice.
+type Kind int
+
+const (
+	// Repeatable operations have the same effect when made twice: reads, and
+	// writes that are idempotent or carry a client token.
+	Repeatable Kind = iota
+	// Once is for operations that must not be made twice. When it is not known
+	// whether the first attempt worked, the CallError says Unknown and the
+	// caller must look. Throttled attempts are repeated: they were refused.
+	Once
+)
+
+// Call makes one call. The call itself is not cut short when ctx ends, so that
+// its effect is known; ctx ends the waiting between attempts.
+func Call[T any](ctx context.Context, c *Caller, op string, kind Kind, fn func(context.Context) (T, error)) (T, error) {
+	var zero T
+	if err := ctx.Err(); err != nil {
+		return zero, &CallError{Op: op, Err: context.Cause(ctx)}
+	}
+	start := c.clock.Now()
+	wait := time.Second
+	renewed := false
+	for {
+		c.count.mu.Lock()
+		c.count.calls[op]++
+		c.count.mu.Unlock()
+		out, err := fn(context.WithoutCancel(ctx))
+		if err == nil {
+			return out, nil
+		}
+		fault := classify(err)
+		if fault == faultExpired && c.renew != nil && !renewed {
+			renewed = true
+			if rerr := c.renew(ctx); rerr != nil {
+				return zero, &CallError{Op: op, Err: fmt.Errorf("%w (renewing the credentials: %w)", err, rerr)}
+			}
+			continue
+		}
+		again := fault == faultThrottled || (fault == faultServer && kind == Repeatable)
+		pause := time.Duration(float64(wait) * (0.75 + 0.5*c.random()))
+		if !again || c.clock.Now().Add(pause).Sub(start) > c.patience {
+			return zero, &CallError{Op: op, Err: err, Unknown: fault == faultServer}
+		}
+		if c.retry != nil {
+			c.retry(Retry{Op: op, Err: err, Wait: pause})
+		}
+		if serr := c.clock.Sleep(ctx, pause); serr != nil {
+			return zero, &CallError{Op: op, Err: fmt.Errorf("%w (%w)", err, serr), Unknown: fault == faultServer}
+		}
+		wait = min(2*wait, 20*time.Second)
+	}
+}
+
+type fault int
+
+const (
+	faultRefused   fault = iota // AWS said no, and will again
+	faultThrottled              // refused for now
+	faultServer                 // no clear answer
+	faultExpired                // the credentials are too old
+)
+
+var expiredCodes = map[string]bool{
+	"ExpiredToken": true, "ExpiredTokenException": true, "RequestExpired": true,
+}
+
+func classify(err error) fault {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		if _, ok := retry.DefaultThrottleErrorCodes[api.ErrorCode()]; ok {
+			return faultThrottled
+		}
+		if expiredCodes[api.ErrorCode()] {
+			return faultExpired
+		}
+	}
+	var resp *smithyhttp.ResponseError
+	if errors.As(err, &resp) {
+		switch code := resp.HTTPStatusCode(); {
+		case code == http.StatusTooManyRequests:
+			return faultThrottled
+		case code >= 500:
+			return faultServer
+		case api != nil:
+			return faultRefused
+		}
+	}
+	if api != nil {
+		if api.ErrorFault() == smithy.FaultServer {
+			return faultServer
+		}
+		return faultRefused
+	}
+	// What is left did not come back from AWS, or came back unreadable. Only
+	// what failed before anything was sent is known to have had no effect.
+	var input *smithy.SerializationError
+	var params smithy.InvalidParamsError
+	switch {
+	case errors.As(err, &input), errors.As(err, &params):
+		return faultRefused
+	case errors.Is(err, context.Canceled):
+		return faultServer
+	}
+	var send *smithyhttp.RequestSendError
+	var deser *smithy.DeserializationError
+	if errors.As(err, &send) || errors.As(err, &deser) {
+		return faultServer
+	}
+	return faultRefused
+}
+
+// Denied reports whether AWS refused a call for want of permission.
+func Denied(err error) bool {
+	var api smithy.APIError
+	if !errors.As(err, &api) {
+		return false
+	}
+	switch api.ErrorCode() {
+	case "AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized":
+		return true
+	}
+	return false
+}
+
+// Expired reports whether AWS refused a call because the credentials are too
+// old.
+func Expired(err error) bool { return classify(err) == faultExpired }
+
+// Unknown reports whether the call behind err may have been carried out.
+func Unknown(err error) bool {
+	var call *CallError
+	return errors.As(err, &call) && call.Unknown
+}
+
+// Code is AWS's code for an error, or "".
+func Code(err error) string {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		return api.ErrorCode()
+	}
+	return ""
+}

@@ -105,6 +105,11 @@ words, as the Dagger module's functions, with no container engine.
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &exitError{exitUsage, fmt.Errorf("%w (see '%s --help')", err, cmd.CommandPath())}
 	})
-	root.AddCommand()
+	root.AddCommand(
+		newCheckCommand(e),
+		newComposerCommand(e),
+		newPrecompileCommand(e),
+		newBuildCommand(e),
+	)
 	return root
 }

@@ -1,0 +1,382 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/magecloudkit/pipeline/ci/build"
+	"github.com/magecloudkit/pipeline/ci/host"
+	"github.com/magecloudkit/pipeline/ci/layer"
+	"github.com/magecloudkit/pipeline/ci/store"
+)
+
+// buildFlags are what composer, precompile, build and check share.
+type buildFlags struct {
+	source, out      string
+	locales, themes  []string
+	shards           string
+	keepTests, quiet bool
+	cache            string
+	noCache          bool
+	compression      string
+	cpus             int
+	json             bool
+}
+
+func (f *buildFlags) addTo(cmd *cobra.Command) {
+	fl := cmd.Flags()
+	fl.StringVar(&f.source, "source", "magento", "the store: a directory with composer.json; it is only read")
+	fl.StringSliceVar(&f.locales, "locales", nil, "locales to deploy static content for (default: those of app/etc/config.php)")
+	fl.StringSliceVar(&f.themes, "themes", nil, "themes to deploy, Vendor/name or area/Vendor/name (default: those of app/etc/config.php)")
+	fl.BoolVar(&f.json, "json", false, "print the result as JSON")
+}
+
+func (f *buildFlags) addRunTo(cmd *cobra.Command, out string) {
+	f.addTo(cmd)
+	fl := cmd.Flags()
+	fl.StringVar(&f.out, "out", "out", out)
+	fl.StringVar(&f.shards, "shards", "auto", "split static content over processes: auto, none, theme or locale")
+	fl.BoolVar(&f.keepTests, "keep-tests", false, "keep the packages' tests in the image")
+	fl.BoolVarP(&f.quiet, "quiet", "q", false, "do not show what the commands print")
+	fl.StringVar(&f.cache, "cache-dir", "", "where packages and layers of earlier builds are kept (default: the user's cache directory)")
+	fl.BoolVar(&f.noCache, "no-cache", false, "run every step, and keep nothing for later builds")
+	fl.StringVar(&f.compression, "compression", "zstd", "of layers: zstd, or gzip for hosts with an old Docker")
+	fl.IntVar(&f.cpus, "cpus", runtime.NumCPU(), "processors that the build may use")
+	must(cmd.RegisterFlagCompletionFunc("shards", cobra.FixedCompletions([]string{"auto", "none", "theme", "locale"}, cobra.ShellCompDirectiveNoFileComp)))
+	must(cmd.RegisterFlagCompletionFunc("compression", cobra.FixedCompletions([]string{"zstd", "gzip"}, cobra.ShellCompDirectiveNoFileComp)))
+}
+
+// must is for what only a mistake in this program can break.
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+func newCheckCommand(e *env) *cobra.Command {
+	var f buildFlags
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Say everything that can be said about a store before building it",
+		Long: `check reads the store and says all at once what would make its build fail or
+surprise you, and what to do about each. It runs nothing of the store.
+
+The exit code is 1 if the store cannot be built.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			report, _, err := f.check(cmd.Context(), e)
+			if err != nil {
+				return err
+			}
+			if f.json {
+				if err := writeJSON(e.stdout, report); err != nil {
+					return err
+				}
+			} else {
+				fmt.Fprint(e.stdout, report)
+			}
+			if !report.OK() {
+				return &exitError{code: 1}
+			}
+			return nil
+		},
+	}
+	f.addTo(cmd)
+	return cmd
+}
+
+func newComposerCommand(e *env) *cobra.Command {
+	var f buildFlags
+	cmd := &cobra.Command{
+		Use:   "composer",
+		Short: "Install the store's packages: the store as it runs, in OUT/store",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return f.withJob(cmd.Context(), e, func(ctx context.Context, j *host.Job, _ *store.Store) error {
+				tree, err := j.Install(ctx)
+				if err != nil {
+					return err
+				}
+				return f.exportStore(e, tree)
+			})
+		},
+	}
+	f.addRunTo(cmd, "the store goes to OUT/store, replacing what is there")
+	return cmd
+}
+
+func newPrecompileCommand(e *env) *cobra.Command {
+	var f buildFlags
+	var rel releaseFlags
+	cmd := &cobra.Command{
+		Use:   "precompile",
+		Short: "Install and compile the store, with its static content, in OUT/store",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return f.withJob(cmd.Context(), e, func(ctx context.Context, j *host.Job, _ *store.Store) error {
+				r, err := rel.release(ctx, e, f.source, "latest")
+				if err != nil {
+					return err
+				}
+				tree, err := j.Install(ctx)
+				if err != nil {
+					return err
+				}
+				if err := j.Precompile(ctx, tree); err != nil {
+					return err
+				}
+				if err := j.Complete(ctx, tree, r); err != nil {
+					return err
+				}
+				return f.exportStore(e, tree)
+			})
+		},
+	}
+	f.addRunTo(cmd, "the store goes to OUT/store, replacing what is there")
+	cmd.Flags().StringVar(&rel.contentVersion, "content-version", "", "version in static URLs (default: the time of the store's commit, in seconds)")
+	return cmd
+}
+
+func (f *buildFlags) exportStore(e *env, tree string) error {
+	dst := filepath.Join(f.out, "store")
+	if err := host.Export(tree, dst); err != nil {
+		return fmt.Errorf("copying the store to %s: %w", dst, err)
+	}
+	if f.json {
+		return writeJSON(e.stdout, map[string]string{"store": dst})
+	}
+	fmt.Fprintln(e.stdout, dst)
+	return nil
+}
+
+// check opens the store and checks it against this machine.
+func (f *buildFlags) check(ctx context.Context, e *env) (store.Report, *store.Store, error) {
+	if st, err := os.Stat(f.source); err != nil || !st.IsDir() {
+		return store.Report{}, nil, &exitError{exitUsage, fmt.Errorf("--source %s: there is no such directory", f.source)}
+	}
+	s, err := store.Open(os.DirFS(f.source))
+	if err != nil {
+		return store.Report{}, nil, err
+	}
+	php, err := host.PHP(ctx, os.Environ())
+	if err != nil {
+		return store.Report{}, nil, err
+	}
+	secrets, err := f.secrets(e)
+	if err != nil {
+		return store.Report{}, nil, err
+	}
+	var credentials store.Credentials
+	if auth := secrets["COMPOSER_AUTH"]; auth != "" {
+		if credentials, err = store.ParseAuth([]byte(auth)); err != nil {
+			return store.Report{}, nil, err
+		}
+	}
+	return s.Check(store.Options{
+		PHP:         php,
+		Credentials: credentials,
+		Memory:      host.Memory(),
+		Locales:     f.locales,
+		Themes:      f.themes,
+	}), s, nil
+}
+
+// secrets are composer's credentials: COMPOSER_AUTH, Magento's keys, or the
+// store's own auth.json, in this order.
+func (f *buildFlags) secrets(e *env) (map[string]string, error) {
+	get := func(name string) string { v, _ := e.lookup(name); return v }
+	file, err := os.ReadFile(filepath.Join(f.source, "auth.json"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("reading the store's auth.json: %w", err)
+	}
+	auth, err := build.ComposerAuth(get("MAGENTO_PUBLIC_KEY"), get("MAGENTO_PRIVATE_KEY"), get("COMPOSER_AUTH"), string(file))
+	if err != nil {
+		return nil, &exitError{exitUsage, err}
+	}
+	return map[string]string{"COMPOSER_AUTH": auth}, nil
+}
+
+// withJob checks the store, lays out a job and hands it to fn.
+func (f *buildFlags) withJob(ctx context.Context, e *env, fn func(context.Context, *host.Job, *store.Store) error) error {
+	shards, err := build.ParseShards(f.shards)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	compression, err := layer.ParseCompression(f.compression)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	report, s, err := f.check(ctx, e)
+	if err != nil {
+		return err
+	}
+	if len(report.Findings) > 0 {
+		fmt.Fprint(e.stderr, report)
+	}
+	if err := report.Err(); err != nil {
+		return &exitError{code: 1}
+	}
+	plan, err := build.New(build.StoreOf(s, f.themes, f.locales), build.Options{CPUs: f.cpus, Shards: shards, StripTests: !f.keepTests})
+	if err != nil {
+		return err
+	}
+	secrets, err := f.secrets(e)
+	if err != nil {
+		return err
+	}
+	cache := f.cache
+	if cache == "" {
+		user, err := os.UserCacheDir()
+		if err != nil {
+			return fmt.Errorf("%w: name a place with --cache-dir", err)
+		}
+		cache = filepath.Join(user, "mck")
+	}
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return err
+	}
+	work, err := os.MkdirTemp(cache, "work-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(work)
+	if f.noCache {
+		cache = ""
+	} else if err := host.Prune(cache, e.now().Add(-keepCached)); err != nil {
+		fmt.Fprintf(e.stderr, "mck: clearing the cache of old builds: %v\n", err)
+	}
+	j := &host.Job{
+		Runner: &host.Runner{
+			Environ:     os.Environ(),
+			Secrets:     secrets,
+			Results:     filepath.Join(work, "results"),
+			Cache:       cache,
+			Compression: compression,
+			Log:         newProgress(e, f.quiet).event,
+			Now:         e.now,
+		},
+		Plan:     plan,
+		Source:   f.source,
+		Work:     work,
+		Parallel: f.cpus,
+	}
+	return fn(ctx, j, s)
+}
+
+// keepCached is how long a cached step that no build used is kept.
+const keepCached = 30 * 24 * time.Hour
+
+// releaseFlags tell one build from another.
+type releaseFlags struct {
+	buildNum, revision, contentVersion string
+}
+
+// release completes what the flags leave open from the store's git history.
+func (f *releaseFlags) release(ctx context.Context, e *env, source, buildNum string) (build.Release, error) {
+	r := build.Release{BuildNum: buildNum, Revision: f.revision, ContentVersion: f.contentVersion, Created: e.now().UTC().Truncate(time.Second)}
+	git := host.Git(ctx, source, f.revision)
+	if r.Revision == "" {
+		r.Revision = git.Revision
+	}
+	if !git.Time.IsZero() {
+		r.Created = git.Time
+	}
+	r.Source = git.Source
+	if err := r.Validate(); err != nil {
+		return r, &exitError{exitUsage, err}
+	}
+	return r, nil
+}
+
+func writeJSON(w io.Writer, v any) error { return host.WriteJSON(w, v) }
+
+// built is what build prints as JSON.
+type built struct {
+	build.Release
+	PHP     string           `json:"php"`
+	Version string           `json:"magento"`
+	Steps   []host.Result    `json:"steps"`
+	Images  []host.Assembled `json:"images"`
+	Seconds float64          `json:"seconds"`
+}
+
+func newBuildCommand(e *env) *cobra.Command {
+	var f buildFlags
+	var rel releaseFlags
+	var platform, phpBase, nginxBase string
+	cmd := &cobra.Command{
+		Use:   "build",
+		Short: "Build the store's two images, as OCI layouts OUT/magento2 and OUT/nginx",
+		Long: `build installs and compiles the store with this machine's php and composer and
+writes its images, magento2 (php-fpm) and nginx, as OCI image layouts. Skopeo,
+crane and 'mck push' read them. No container engine is needed.
+
+A base is a registry's image (php:8.3-fpm-bookworm), an OCI layout (oci:DIR), an
+OCI archive (oci-archive:FILE) or scratch. The php base must have the extensions
+that the store needs; 'dagger call php-base' makes one.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			start := e.now()
+			buildNum := rel.buildNum
+			if buildNum == "" {
+				buildNum = "latest"
+			}
+			return f.withJob(cmd.Context(), e, func(ctx context.Context, j *host.Job, s *store.Store) error {
+				r, err := rel.release(ctx, e, f.source, buildNum)
+				if err != nil {
+					return err
+				}
+				bases := host.Bases{build.Magento: phpBase, build.Nginx: nginxBase}
+				if phpBase == "" {
+					bases[build.Magento] = build.PHPImage(s.PHPMinor())
+				}
+				tree, err := j.Install(ctx)
+				if err != nil {
+					return err
+				}
+				if err := j.Precompile(ctx, tree); err != nil {
+					return err
+				}
+				layers, err := j.Layers()
+				if err != nil {
+					return err
+				}
+				images, err := j.Runner.Images(ctx, tree, r, platform, layers, bases)
+				if err != nil {
+					return err
+				}
+				if err := host.WriteLayouts(f.out, r, images); err != nil {
+					return err
+				}
+				steps, err := j.Results()
+				if err != nil {
+					return err
+				}
+				done := built{Release: r, PHP: s.PHPMinor(), Version: s.MagentoVersion(), Steps: steps, Images: images, Seconds: e.now().Sub(start).Seconds()}
+				if f.json {
+					return writeJSON(e.stdout, done)
+				}
+				host.PrintImages(e.stdout, images)
+				fmt.Fprintf(e.stdout, "build %s of %s in %.1f s: %s, %s\n", r.BuildNum, s.MagentoVersion(), done.Seconds, filepath.Join(f.out, build.Magento), filepath.Join(f.out, build.Nginx))
+				return nil
+			})
+		},
+	}
+	f.addRunTo(cmd, "the images go to OUT/magento2 and OUT/nginx, replacing what is there")
+	fl := cmd.Flags()
+	fl.StringVar(&rel.buildNum, "build-num", "", "the build's number, and its images' tag (default: latest)")
+	fl.StringVar(&rel.revision, "revision", "", "the commit that is built (default: the commit of the store's git repository)")
+	fl.StringVar(&rel.contentVersion, "content-version", "", "version in static URLs (default: the time of the commit, in seconds)")
+	fl.StringVar(&platform, "platform", "linux/amd64", "the images' platform; the store itself is the same on all")
+	fl.StringVar(&phpBase, "php-base", "", "base of image magento2 (default: the official php-fpm image of the PHP that the store asks for)")
+	fl.StringVar(&nginxBase, "nginx-base", build.NginxImage, "base of image nginx")
+	return cmd
+}

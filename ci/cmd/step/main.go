@@ -1,0 +1,181 @@
+// Command step is what the Dagger module runs inside of its containers: one step
+// of a build, exactly as mck runs it on a host.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/magecloudkit/pipeline/ci/build"
+	"github.com/magecloudkit/pipeline/ci/host"
+	"github.com/magecloudkit/pipeline/ci/layer"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+type list []string
+
+func (l *list) String() string     { return strings.Join(*l, ",") }
+func (l *list) Set(v string) error { *l = append(*l, v); return nil }
+
+type args struct {
+	step, tree, results, cache, release, plan, platform, out string
+	compression, basePHP, baseNginx                          string
+	earlier                                                  list
+}
+
+func run(ctx context.Context, argv []string) error {
+	if len(argv) == 0 {
+		return errors.New("step: say run, extensions, complete or images")
+	}
+	var a args
+	fl := flag.NewFlagSet("step "+argv[0], flag.ContinueOnError)
+	fl.StringVar(&a.step, "step", "", "file with the step")
+	fl.StringVar(&a.plan, "plan", "", "file with the plan")
+	fl.StringVar(&a.release, "release", "", "file with the release")
+	fl.StringVar(&a.tree, "tree", "", "tree that the step works in")
+	fl.StringVar(&a.results, "results", "", "directory for what the step leaves")
+	fl.Var(&a.earlier, "earlier", "directory of what an earlier step left")
+	fl.StringVar(&a.cache, "cache", "", "directory of earlier results by key")
+	fl.StringVar(&a.compression, "compression", "", "zstd or gzip")
+	fl.StringVar(&a.platform, "platform", "", "the images' platform")
+	fl.StringVar(&a.basePHP, "base-"+build.Magento, "", "base of image "+build.Magento)
+	fl.StringVar(&a.baseNginx, "base-"+build.Nginx, "", "base of image "+build.Nginx)
+	fl.StringVar(&a.out, "out", "", "directory for the images' archives")
+	if err := fl.Parse(argv[1:]); err != nil {
+		return err
+	}
+	compression, err := layer.ParseCompression(a.compression)
+	if err != nil {
+		return err
+	}
+	r := &host.Runner{
+		Environ:     os.Environ(),
+		Secrets:     map[string]string{"COMPOSER_AUTH": os.Getenv("COMPOSER_AUTH")},
+		Results:     a.results,
+		Earlier:     a.earlier,
+		Cache:       a.cache,
+		Compression: compression,
+		Log:         show,
+		Now:         time.Now,
+	}
+	switch argv[0] {
+	case "run":
+		var step build.Step
+		if err := readJSON(a.step, &step); err != nil {
+			return err
+		}
+		_, err := r.Run(ctx, step, a.tree)
+		return err
+	case "extensions":
+		return extensions(ctx, r, fl.Args())
+	case "complete":
+		var rel build.Release
+		var plan build.Plan
+		if err := errors.Join(readJSON(a.release, &rel), readJSON(a.plan, &plan)); err != nil {
+			return err
+		}
+		return r.Complete(ctx, plan, a.tree, rel)
+	case "images":
+		return images(ctx, r, a)
+	}
+	return fmt.Errorf("step: there is no %q", argv[0])
+}
+
+// untouched are the parts of a root file system that are not an image's, or that
+// say how something was installed rather than what.
+var untouched = []string{
+	"proc", "sys", "dev", "run", "tmp", "mck", "root", "var/cache", "var/log", "var/lib/apt", "var/lib/dpkg", "usr/src",
+	"etc/resolv.conf", "etc/hosts", "etc/hostname", "etc/ld.so.cache", "usr/share/doc", "usr/share/man", "usr/share/info",
+}
+
+// extensions runs a command that installs PHP extensions and packs what it
+// changed in the root file system.
+func extensions(ctx context.Context, r *host.Runner, command []string) error {
+	before, err := layer.Take("/", untouched)
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("installing PHP extensions: `%s`: %w", strings.Join(command, " "), err)
+	}
+	_, err = layer.PackChangedFile(ctx, build.LayerExtensions, "/", before, untouched, r.Compression, r.Results)
+	return err
+}
+
+func images(ctx context.Context, r *host.Runner, a args) error {
+	var rel build.Release
+	var plan build.Plan
+	if err := errors.Join(readJSON(a.release, &rel), readJSON(a.plan, &plan)); err != nil {
+		return err
+	}
+	j := host.Job{Runner: r, Plan: plan}
+	layers, err := j.Layers()
+	if err != nil {
+		return err
+	}
+	for _, dir := range a.earlier {
+		if d, err := layer.ReadDescriptor(dir, build.LayerExtensions); err == nil {
+			layers = append(layers, d)
+		} else if !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	done, err := r.Images(ctx, a.tree, rel, a.platform, layers, host.Bases{build.Magento: a.basePHP, build.Nginx: a.baseNginx})
+	if err != nil {
+		return err
+	}
+	if err := host.WriteArchives(a.out, done); err != nil {
+		return err
+	}
+	host.PrintImages(os.Stdout, done)
+	f, err := os.Create(filepath.Join(a.out, "images.json"))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return host.WriteJSON(f, done)
+}
+
+func show(e host.Event) {
+	switch {
+	case e.Command != "":
+		fmt.Printf("$ %s\n", e.Command)
+	case e.Done != nil && e.Done.Reused:
+		fmt.Printf("%s: unchanged, layers taken from the cache\n", e.Step)
+	case e.Done != nil:
+		fmt.Printf("%s: done in %.1f s\n", e.Step, e.Done.Seconds)
+	default:
+		fmt.Println(e.Line)
+	}
+}
+
+func readJSON(file string, v any) error {
+	raw, err := os.ReadFile(file)
+	if err == nil {
+		err = json.Unmarshal(raw, v)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	return nil
+}

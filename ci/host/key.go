@@ -1,0 +1,359 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bmatcuk/doublestar/v4"
+
+	"github.com/magecloudkit/pipeline/ci/build"
+	"github.com/magecloudkit/pipeline/ci/layer"
+)
+
+// keyVersion changes when what a step leaves for the same inputs changes.
+const keyVersion = 1
+
+// Key names what a step's layers are made from: its commands, the tools that run
+// them, the keys of the steps that it builds on and the files that decide its
+// output. It is empty for a step that says nothing about reuse, or that builds on
+// such a step.
+func (r *Runner) Key(step build.Step, tree string) (string, error) {
+	if step.Reuse == nil {
+		return "", nil
+	}
+	tools, err := r.Tools()
+	if err != nil {
+		return "", &StepError{Step: step.Name, Cause: err.Error()}
+	}
+	k := struct {
+		Version     int
+		Step        build.Step
+		Compression layer.Compression
+		Tools       string
+		Of          []string
+		Files       []fileKey
+	}{Version: keyVersion, Step: step, Compression: r.Compression, Tools: tools}
+	for _, name := range step.Reuse.Of {
+		res, err := r.Result(name)
+		if err != nil {
+			return "", err
+		}
+		if res.Key == "" {
+			return "", nil
+		}
+		k.Of = append(k.Of, res.Key)
+	}
+	if !empties(step.Reuse.Files) {
+		if k.Files, err = hashFiles(tree, step.Reuse.Files); err != nil {
+			return "", &StepError{Step: step.Name, Cause: err.Error()}
+		}
+	}
+	raw, err := json.Marshal(k)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+func empties(f build.Files) bool { return len(f.Include) == 0 && len(f.Exclude) == 0 }
+
+// Tools are the versions of php and composer that this runner's commands use.
+func (r *Runner) Tools() (string, error) {
+	r.toolsOnce.Do(func() {
+		for _, args := range [][]string{
+			{"php", "-r", `echo PHP_VERSION, " ", implode(" ", get_loaded_extensions()), "\n";`},
+			{"composer", "--version", "--no-ansi", "--no-plugins"},
+		} {
+			cmd := exec.Command(args[0], args[1:]...)
+			cmd.Env = append(Environment(r.Environ), "COMPOSER_ALLOW_SUPERUSER=1")
+			var stderr bytes.Buffer
+			cmd.Stderr = &stderr
+			out, err := cmd.Output()
+			if errors.Is(err, exec.ErrNotFound) {
+				r.toolsErr = fmt.Errorf("there is no %s on the PATH: install it, or build with `dagger call build`, which brings its own", args[0])
+				return
+			}
+			if err != nil {
+				r.toolsErr = fmt.Errorf("%s: %w: %s", strings.Join(args[:2], " "), err, strings.TrimSpace(stderr.String()))
+				return
+			}
+			r.toolsText += string(out)
+		}
+	})
+	return r.toolsText, r.toolsErr
+}
+
+type fileKey struct{ Path, Kind, Sum string }
+
+// hashFiles lists the selected files of a tree with what of them matters: their
+// content, or a link's target, and whether they may be executed.
+func hashFiles(root string, sel build.Files) ([]fileKey, error) {
+	var keys []fileKey
+	err := walk(root, sel, func(p string, d fs.DirEntry) error {
+		if d.IsDir() {
+			return nil
+		}
+		full := filepath.Join(root, filepath.FromSlash(p))
+		if d.Type() == fs.ModeSymlink {
+			target, err := os.Readlink(full)
+			keys = append(keys, fileKey{p, "link", target})
+			return err
+		}
+		f, err := os.Open(full)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		h := sha256.New()
+		if _, err := io.Copy(h, f); err != nil {
+			return err
+		}
+		kind := "file"
+		if st, err := f.Stat(); err != nil {
+			return err
+		} else if st.Mode()&0o111 != 0 {
+			kind = "program"
+		}
+		keys = append(keys, fileKey{p, kind, hex.EncodeToString(h.Sum(nil))})
+		return nil
+	})
+	return keys, err
+}
+
+// walk calls fn for every selected file and link of a tree, and for the
+// directories on the way, in lexical order.
+func walk(root string, sel build.Files, fn func(string, fs.DirEntry) error) error {
+	return fs.WalkDir(os.DirFS(root), ".", func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if p == "." {
+			return nil
+		}
+		if matchesAny(sel.Exclude, p) {
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if len(sel.Include) > 0 && !matchesAny(sel.Include, p) {
+			if d.IsDir() && !leadsTo(sel.Include, p) {
+				return fs.SkipDir
+			}
+			if !d.IsDir() {
+				return nil
+			}
+		}
+		return fn(p, d)
+	})
+}
+
+func matchesAny(patterns []string, p string) bool {
+	return slices.ContainsFunc(patterns, func(pat string) bool { return doublestar.MatchUnvalidated(pat, p) })
+}
+
+// leadsTo says whether a pattern can match something below directory dir.
+func leadsTo(patterns []string, dir string) bool {
+	parts := strings.Split(dir, "/")
+	return slices.ContainsFunc(patterns, func(pat string) bool {
+		for i, seg := range strings.Split(pat, "/") {
+			if seg == "**" || i == len(parts) {
+				return true
+			}
+			if ok, err := path.Match(seg, parts[i]); err != nil || !ok {
+				return false
+			}
+		}
+		return false
+	})
+}
+
+// Result reads what a step of this build left.
+func (r *Runner) Result(step string) (Result, error) {
+	var res Result
+	for _, dir := range r.dirs() {
+		raw, err := os.ReadFile(resultFile(dir, step))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = json.Unmarshal(raw, &res)
+		}
+		if err != nil {
+			return res, fmt.Errorf("the result of step %s: %s: %w", step, resultFile(dir, step), err)
+		}
+		return res, nil
+	}
+	return res, fmt.Errorf("step %s has left no result in %s", step, strings.Join(r.dirs(), ", "))
+}
+
+func resultFile(dir, step string) string { return filepath.Join(dir, "steps", step+".json") }
+
+func (r *Runner) dirs() []string { return append([]string{r.Results}, r.Earlier...) }
+
+// Blob opens the blob of a layer that this or an earlier step packed.
+func (r *Runner) Blob(d layer.Descriptor) (io.ReadCloser, error) {
+	var failed error
+	for _, dir := range r.dirs() {
+		blob, err := layer.Blobs(dir)(d)
+		if err == nil {
+			return blob, nil
+		}
+		failed = errors.Join(failed, err)
+	}
+	return nil, failed
+}
+
+func (r *Runner) cacheFile(key string) string {
+	return filepath.Join(r.Cache, "steps", key+".json")
+}
+
+// keep writes a step's result, and offers it to later builds.
+func (r *Runner) keep(res Result) error {
+	if err := writeJSON(resultFile(r.Results, res.Step), res); err != nil {
+		return err
+	}
+	if r.Cache != "" && res.Key != "" && !res.Reused {
+		for _, l := range res.Layers {
+			if err := linkOrCopy(layer.BlobPath(r.Results, l.Digest), layer.BlobPath(r.Cache, l.Digest)); err != nil {
+				return fmt.Errorf("keeping layer %s for later builds: %w", l.Name, err)
+			}
+		}
+		if err := writeJSON(r.cacheFile(res.Key), res); err != nil {
+			return fmt.Errorf("keeping step %s for later builds: %w", res.Step, err)
+		}
+	}
+	r.log(Event{Step: res.Step, Done: &res})
+	return nil
+}
+
+// reuse takes the layers of an equal key from the cache. A cache that lacks a
+// part of them, as after a clean-up, is no error: the step runs.
+func (r *Runner) reuse(step build.Step, key string, start time.Time) (Result, bool, error) {
+	if r.Cache == "" || key == "" {
+		return Result{}, false, nil
+	}
+	raw, err := os.ReadFile(r.cacheFile(key))
+	if err != nil {
+		return Result{}, false, nil
+	}
+	var res Result
+	if err := json.Unmarshal(raw, &res); err != nil || res.Key != key || len(res.Layers) != len(step.Layers) {
+		return Result{}, false, nil
+	}
+	for _, l := range res.Layers {
+		if err := linkOrCopy(layer.BlobPath(r.Cache, l.Digest), layer.BlobPath(r.Results, l.Digest)); err != nil {
+			return Result{}, false, nil
+		}
+	}
+	// What was used lately is what a clean-up keeps.
+	now := r.Now()
+	for _, l := range res.Layers {
+		_ = os.Chtimes(layer.BlobPath(r.Cache, l.Digest), now, now)
+	}
+	_ = os.Chtimes(r.cacheFile(key), now, now)
+	res.Step, res.Reused, res.Seconds = step.Name, true, r.Now().Sub(start).Seconds()
+	return res, true, r.keep(res)
+}
+
+// Prune removes from the cache what no build has used since before.
+func Prune(cache string, before time.Time) error {
+	var failed error
+	for _, dir := range []string{"steps", "blobs/sha256", installed} {
+		entries, err := os.ReadDir(filepath.Join(cache, dir))
+		if err != nil {
+			continue
+		}
+		for _, e := range entries {
+			if info, err := e.Info(); err == nil && info.ModTime().Before(before) {
+				failed = errors.Join(failed, os.RemoveAll(filepath.Join(cache, dir, e.Name())))
+			}
+		}
+	}
+	return failed
+}
+
+// merge unpacks the layers of the steps that step puts together. Shards write the
+// same file twice only where it is the same file; Magento's sri-hashes.json, a
+// list of an area's scripts by path, is joined.
+func (r *Runner) merge(ctx context.Context, step build.Step, tree string) error {
+	if len(step.Merge) == 0 {
+		return nil
+	}
+	for _, name := range step.Merge {
+		res, err := r.Result(name)
+		if err != nil {
+			return err
+		}
+		part, err := os.MkdirTemp(filepath.Dir(tree), ".part-*")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(part)
+		for _, l := range res.Layers {
+			if err := r.unpack(ctx, l, part, ""); err != nil {
+				return err
+			}
+		}
+		if err := moveInto(part, tree); err != nil {
+			return &StepError{Step: step.Name, Cause: fmt.Sprintf("shard %s: %v", name, err), Hint: "build with --shards=none, and tell which module writes this file"}
+		}
+	}
+	return nil
+}
+
+func (r *Runner) unpack(ctx context.Context, l layer.Descriptor, tree, strip string) error {
+	blob, err := r.Blob(l)
+	if err != nil {
+		return err
+	}
+	defer blob.Close()
+	if err := layer.Unpack(ctx, blob, l.MediaType, tree, strip); err != nil {
+		return fmt.Errorf("unpacking layer %s: %w", l.Name, err)
+	}
+	return nil
+}
+
+func writeJSON(file string, v any) error {
+	raw, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(file), ".tmp-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(append(raw, '\n'))
+	if cerr := tmp.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Chmod(tmp.Name(), 0o644)
+	}
+	if err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), file)
+}
+
+func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,322 @@
+// Package host runs the steps of a build on the machine it is on: a laptop, a CI
+// machine, or the inside of a container. It takes commands from package build's
+// values and adds none of its own.
+package host
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/magecloudkit/pipeline/ci/build"
+	"github.com/magecloudkit/pipeline/ci/layer"
+)
+
+// Runner runs steps. The zero value of a field means that it is left out: no
+// cache, no log, an empty environment.
+type Runner struct {
+	// Environ is the caller's environment ("NAME=value"). Only what a build needs
+	// of it reaches a command; see [Environment].
+	Environ []string
+	// Secrets are values for what a command declares as its secrets. They are
+	// taken out of every line that a command prints.
+	Secrets map[string]string
+	// Results is the directory that keeps what steps leave: their layers and, a
+	// step, its result.
+	Results string
+	// Earlier are directories like Results, of steps that ran before or elsewhere.
+	// They are only read.
+	Earlier []string
+	// Cache is a directory of earlier results by key, which may be shared between
+	// builds and processes; empty: every step runs.
+	Cache string
+	// Compression of the packed layers.
+	Compression layer.Compression
+	// Log is told what happens, from several goroutines.
+	Log func(Event)
+	// Now tells the time, for durations.
+	Now func() time.Time
+
+	toolsOnce sync.Once
+	toolsText string
+	toolsErr  error
+}
+
+// Event is something that happened in a step: exactly one of the fields after
+// Step is set.
+type Event struct {
+	Step    string
+	Command string  // a command starts
+	Line    string  // a line that a command printed
+	Done    *Result // the step is done
+}
+
+// Result is what a step left: its layers, the key of what they were made from,
+// and how long it took.
+type Result struct {
+	Step    string             `json:"step"`
+	Key     string             `json:"key,omitempty"`
+	Layers  []layer.Descriptor `json:"layers"`
+	Reused  bool               `json:"reused,omitempty"`
+	Seconds float64            `json:"seconds"`
+}
+
+// StepError is a step that failed: which command, where, how, and what it said
+// last.
+type StepError struct {
+	Step    string
+	Command string
+	Dir     string
+	Code    int      // exit code; -1: killed by a signal or not started
+	Cause   string   // in place of an exit code: what ended it
+	Tail    []string // the last lines that it printed
+	Hint    string   // what to do, where it is known
+}
+
+func (e *StepError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "step %s failed", e.Step)
+	switch {
+	case e.Command == "":
+		fmt.Fprintf(&b, ": %s", e.Cause)
+	case e.Cause != "":
+		fmt.Fprintf(&b, ": `%s` %s\n  in %s", e.Command, e.Cause, e.Dir)
+	default:
+		fmt.Fprintf(&b, ": `%s` ended with exit code %d\n  in %s", e.Command, e.Code, e.Dir)
+	}
+	if len(e.Tail) > 0 {
+		b.WriteString("\n  its last lines:")
+		for _, l := range e.Tail {
+			b.WriteString("\n    " + l)
+		}
+	}
+	if e.Hint != "" {
+		b.WriteString("\n  what to do: " + e.Hint)
+	}
+	return b.String()
+}
+
+// tailLines is how much of a failed command's output its error repeats.
+const tailLines = 25
+
+// passed are the variables of the caller's environment that a command gets: where
+// programs and certificates are and how the network is reached. Nothing else
+// does, and so no MAGENTO_DC_* or CONFIG__* of a laptop or a CI machine changes
+// what is built.
+var passed = []string{
+	"PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "LANG", "LC_ALL", "LC_CTYPE", "TZ",
+	"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+	"SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "SSH_AUTH_SOCK",
+	"COMPOSER_HOME", "COMPOSER_CACHE_DIR", "COMPOSER_DISABLE_NETWORK", "COMPOSER_PROCESS_TIMEOUT", "COMPOSER_MAX_PARALLEL_HTTP",
+	"PHP_INI_SCAN_DIR", "PHPRC", "PHP_INI_DIR", "PHP_VERSION",
+}
+
+// Environment is what of a caller's environment a command of a build gets.
+func Environment(environ []string) []string {
+	var out []string
+	for _, kv := range environ {
+		name, _, ok := strings.Cut(kv, "=")
+		if ok && slices.Contains(passed, name) {
+			out = append(out, kv)
+		}
+	}
+	return out
+}
+
+// Run runs a step in a tree that its shell has laid out, and packs its layers
+// into r.Results. Where the cache holds the layers of an equal key, tree is left
+// alone and they are taken.
+func (r *Runner) Run(ctx context.Context, step build.Step, tree string) (Result, error) {
+	start := r.Now()
+	key, err := r.Key(step, tree)
+	if err != nil {
+		return Result{}, err
+	}
+	if res, ok, err := r.reuse(step, key, start); ok || err != nil {
+		return res, err
+	}
+	return r.run(ctx, step, tree, key, start)
+}
+
+func (r *Runner) run(ctx context.Context, step build.Step, tree, key string, start time.Time) (Result, error) {
+	for _, dir := range step.Clear {
+		if err := empty(filepath.Join(tree, dir)); err != nil {
+			return Result{}, &StepError{Step: step.Name, Cause: err.Error()}
+		}
+	}
+	if err := r.merge(ctx, step, tree); err != nil {
+		return Result{}, err
+	}
+	for _, c := range step.Commands {
+		if err := r.command(ctx, step.Name, c, tree); err != nil {
+			return Result{}, err
+		}
+	}
+	for _, e := range step.MustExist {
+		if _, err := os.Lstat(filepath.Join(tree, e.Path)); err != nil {
+			return Result{}, &StepError{Step: step.Name, Cause: "there is no " + e.Path, Hint: e.Else}
+		}
+	}
+	res := Result{Step: step.Name, Key: key, Layers: []layer.Descriptor{}}
+	for _, spec := range step.Layers {
+		d, err := r.Pack(ctx, tree, spec)
+		if err != nil {
+			return Result{}, &StepError{Step: step.Name, Cause: fmt.Sprintf("packing layer %s: %v", spec.Name, err)}
+		}
+		res.Layers = append(res.Layers, d)
+	}
+	res.Seconds = r.Now().Sub(start).Seconds()
+	return res, r.keep(res)
+}
+
+// Pack packs a layer of a tree into r.Results.
+func (r *Runner) Pack(ctx context.Context, tree string, spec layer.Spec) (layer.Descriptor, error) {
+	return layer.PackFile(ctx, tree, spec, r.Compression, r.Results)
+}
+
+func (r *Runner) command(ctx context.Context, step string, c build.Command, dir string) error {
+	r.log(Event{Step: step, Command: c.String()})
+	cmd := exec.CommandContext(ctx, c.Args[0], c.Args[1:]...)
+	cmd.Dir = dir
+	cmd.Env = Environment(r.Environ)
+	for _, name := range sortedKeys(c.Env) {
+		cmd.Env = append(cmd.Env, name+"="+c.Env[name])
+	}
+	var hidden []string
+	for _, name := range c.Secrets {
+		if v := r.Secrets[name]; v != "" {
+			cmd.Env = append(cmd.Env, name+"="+v)
+			hidden = append(hidden, secretParts(v)...)
+		}
+	}
+	// A command and all that it starts end together, composer's downloads and
+	// PHP's children included.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
+
+	pr, pw := io.Pipe()
+	cmd.Stdout, cmd.Stderr = pw, pw
+	redact := strings.NewReplacer(hidden...)
+	var tail []string
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		lines := bufio.NewReader(pr)
+		for {
+			line, err := lines.ReadString('\n')
+			// A progress bar writes over its own line: what it showed last counts.
+			line = strings.TrimRight(line, "\r\n")
+			if i := strings.LastIndexByte(line, '\r'); i >= 0 {
+				line = line[i+1:]
+			}
+			if line = redact.Replace(line); strings.TrimSpace(line) != "" {
+				r.log(Event{Step: step, Line: line})
+				if tail = append(tail, line); len(tail) > tailLines {
+					tail = tail[1:]
+				}
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	err := cmd.Run()
+	pw.Close()
+	<-read
+	if err == nil {
+		return nil
+	}
+	fail := &StepError{Step: step, Command: c.String(), Dir: dir, Code: -1, Tail: tail}
+	var exit *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		fail.Cause = fmt.Sprintf("was stopped: %v", context.Cause(ctx))
+	case errors.Is(err, exec.ErrNotFound):
+		fail.Cause = fmt.Sprintf("did not start: there is no %s on the PATH", c.Args[0])
+		fail.Hint = "install " + c.Args[0] + ", or build with `dagger call build`, which brings its own"
+	case errors.As(err, &exit) && exit.Exited():
+		fail.Code = exit.ExitCode()
+		fail.Hint = hint(c, fail.Code, tail)
+	case errors.As(err, &exit):
+		fail.Cause = "was killed: " + exit.String()
+		fail.Hint = "a kill that nobody sent is the kernel's for want of memory: give the machine 2 GB or more for a step"
+	default:
+		fail.Cause = "did not run: " + err.Error()
+	}
+	return fail
+}
+
+// hint explains failures whose own words mislead. It is asked only after an exit
+// code said that the command failed.
+func hint(c build.Command, code int, tail []string) string {
+	out := strings.Join(tail, "\n")
+	has := func(words ...string) bool {
+		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(out, w) })
+	}
+	switch {
+	case has("repo.magento.com") && has("404", "401", "403", "could not be found"):
+		return "repo.magento.com answers 404, and not 401, for whatever the given keys may not see. Check MAGENTO_PUBLIC_KEY and MAGENTO_PRIVATE_KEY, " +
+			"and that their account has bought what composer.json asks for (Adobe Commerce and Marketplace extensions need their owner's keys)"
+	case has("Allowed memory size"):
+		return "the command reached its memory_limit of 2 GB, which no plain store does: look for a module that loads everything at once"
+	case c.Args[0] == "composer" && code == 2 && has("requires", "your php version", "missing from your system"):
+		return "the lock asks for a PHP or an extension that is not here; the platform is never ignored. `check` lists all that is missing"
+	case has("modules are not enabled", "Please enable the modules"):
+		return "app/etc/config.php lists no modules: run `bin/magento module:enable --all`, or `dagger call lock`"
+	case has("The default website isn't defined"):
+		return "app/etc/config.php has no scopes, and a build has no database: run `bin/magento app:config:dump scopes themes` where the store runs, and commit the file"
+	}
+	return ""
+}
+
+// secretParts lists the strings to hide and what stands in their place: the value
+// as it is, and every longer string inside of it where it is JSON.
+func secretParts(value string) []string {
+	parts := []string{value}
+	for _, f := range strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune("{}[]\":, \t\r\n", r) }) {
+		if len(f) >= 8 && !strings.Contains(f, ".") && !strings.Contains(f, "-basic") && !strings.Contains(f, "-oauth") {
+			parts = append(parts, f)
+		}
+	}
+	var pairs []string
+	for _, p := range parts {
+		pairs = append(pairs, p, "***")
+	}
+	return pairs
+}
+
+func (r *Runner) log(e Event) {
+	if r.Log != nil {
+		r.Log(e)
+	}
+}
+
+func empty(dir string) error {
+	names, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return os.MkdirAll(dir, 0o755)
+	}
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		if n.Name() == ".htaccess" {
+			continue // Magento's base package keeps one there
+		}
+		if err := os.RemoveAll(filepath.Join(dir, n.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}

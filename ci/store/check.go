@@ -2,7 +2,10 @@ package store
 
 import (
 	"fmt"
+	"io/fs"
 	"maps"
+	"path"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -23,13 +26,15 @@ const minMemory = 1_000_000_000
 
 // Check finds everything that can be said about the store before building it.
 func (s *Store) Check(o Options) Report {
-	c := &checker{Store: s, o: o}
-	c.project()
-	if c.manifest != nil || c.lock != nil {
-		c.locked()
-		c.credentials()
-		c.platform()
+	c := &checker{Store: s, o: o, found: []Finding{}}
+	if o.Installed {
+		c.readVendor()
 	}
+	c.project()
+	c.locked()
+	c.plugins()
+	c.credentials()
+	c.platform()
 	c.configured()
 	c.secrets()
 	c.modules()
@@ -51,16 +56,33 @@ func (c *checker) add(severity Severity, code, subject, do, format string, args 
 	c.found = append(c.found, Finding{Severity: severity, Code: code, Subject: subject, Message: fmt.Sprintf(format, args...), Do: do})
 }
 
+// readVendor replaces what the lock leaves open about packages by what their code says.
+func (c *checker) readVendor() {
+	s := *c.Store
+	s.themes, s.broken = slices.Clip(s.themes), slices.Clip(s.broken)
+	modules, unread, err := s.scanPackages(true)
+	if err != nil {
+		c.add(Warning, "vendor-unreadable", "vendor", "", "%v", err)
+		return
+	}
+	s.modules, s.unread = modules, unread
+	c.Store = &s
+}
+
 // project judges whether this is a Magento store at all.
 func (c *checker) project() {
 	switch {
 	case !c.hasManifest:
-		c.add(Error, "not-a-store", manifestPath, "give the directory that holds the store's composer.json (--source)",
-			"there is none: this is not a Magento store")
+		do := "give the directory that holds the store's composer.json (--source)"
+		if found, err := fs.Glob(c.fsys, "*/"+manifestPath); err == nil && len(found) > 0 {
+			do += "; there is one in " + path.Dir(found[0])
+		}
+		c.add(Error, "not-a-store", manifestPath, do, "there is none: this is not a Magento store")
 	case c.manifestErr != nil:
 		c.add(Error, "manifest-invalid", manifestPath, "correct it; `composer validate` checks it", "%v", c.manifestErr)
 	default:
-		if _, _, ok := c.product(); !ok {
+		_, _, ok := c.product()
+		if _, lists := c.Modules()["Magento_Store"]; !ok && !lists {
 			c.add(Error, "not-a-store", manifestPath,
 				"require magento/product-community-edition, magento/product-enterprise-edition or mage-os/product-community-edition",
 				"it requires no edition of Magento: this is not a Magento store")
@@ -72,6 +94,8 @@ func (c *checker) project() {
 func (c *checker) locked() {
 	const renew = "run `composer update --lock` and commit composer.lock"
 	switch {
+	case !c.hasLock && !c.hasManifest:
+		return
 	case !c.hasLock:
 		c.add(Warning, "lock-missing", lockPath, "make one with `lock` (dagger call lock, mck lock) and commit it",
 			"there is none: every build may install other versions, so it cannot be reproduced")
@@ -91,6 +115,11 @@ func (c *checker) locked() {
 		return
 	}
 	installed := map[string]bool{}
+	for _, l := range []links{c.manifest.Provide, c.manifest.Replace} {
+		for name := range l {
+			installed[strings.ToLower(name)] = true
+		}
+	}
 	for _, p := range c.lock.Packages {
 		installed[strings.ToLower(p.Name)] = true
 		for _, l := range []links{p.Provide, p.Replace} {
@@ -108,6 +137,31 @@ func (c *checker) locked() {
 	if len(missing) > 0 {
 		c.add(Error, "lock-incomplete", lockPath, "run `composer update "+strings.Join(missing, " ")+"` and commit composer.lock",
 			"composer.json requires what it does not lock: %s; composer install refuses that", some(missing))
+	}
+}
+
+// plugins judges whether composer, which asks nobody in a build, runs the plugins that the store needs.
+func (c *checker) plugins() {
+	if c.manifest == nil || c.lock == nil {
+		return
+	}
+	var blocked []string
+	for _, p := range c.lock.Packages {
+		if p.Type != "composer-plugin" || string(p.Extra["plugin-optional"]) == "true" {
+			continue
+		}
+		allowed, told := c.manifest.allowsPlugin(p.Name)
+		switch {
+		case !told:
+			blocked = append(blocked, p.Name)
+		case !allowed && strings.HasSuffix(p.Name, "/magento-composer-installer"):
+			c.add(Error, "plugin-disabled", manifestPath, "set config.allow-plugins for "+p.Name+" to true",
+				"its config.allow-plugins turns %s off, which puts bin/magento and the rest of Magento's base into place", p.Name)
+		}
+	}
+	if len(blocked) > 0 {
+		c.add(Error, "plugin-blocked", manifestPath, "run `composer config allow-plugins."+blocked[0]+" true` (for each of them) and `composer update --lock`",
+			"its config.allow-plugins does not mention %s: composer install refuses to go on", some(blocked))
 	}
 }
 
@@ -154,24 +208,63 @@ func wanted(src *source) string {
 
 // platform judges PHP and its extensions against what the packages ask for.
 func (c *checker) platform() {
-	assumed := c.platformPHP()
-	if v, _, _, err := parseVersion(assumed); err == nil {
-		c.phpNeeds(v, assumed, manifestPath+" (config.platform.php)", "platform-php",
-			"correct config.platform.php in composer.json, or update the packages")
-	} else if c.o.PHP == nil {
-		if line := c.PHPMinor(); c.hasLock && c.lock != nil {
-			v, _, _, _ := parseVersion(line + ".999")
-			c.phpNeeds(v, line, "PHP", "php-version", "update the packages until one PHP suits all of them")
-		}
+	assumed, _, _, err := parseVersion(c.platformPHP())
+	pretended := err == nil
+	switch {
+	case pretended:
+		c.phpNeeds(Error, "platform-php", manifestPath, "correct config.platform.php in composer.json, or update the packages",
+			assumed, "config.platform.php "+c.platformPHP())
+	case c.o.PHP == nil && c.lock != nil:
+		line := c.PHPMinor()
+		c.phpNeeds(Error, "php-version", "PHP", "update the packages until one PHP suits all of them", latest(line), "PHP "+line)
 	}
 	if c.o.PHP == nil {
 		return
 	}
-	if v, _, _, err := parseVersion(distVersion(c.o.PHP.Version)); err == nil {
-		c.phpNeeds(v, c.o.PHP.Version, "PHP", "php-version", fmt.Sprintf("build with PHP %s, or update the packages", c.PHPMinor()))
+	name := "PHP " + c.o.PHP.Version
+	given, _, _, err := parseVersion(upstream(c.o.PHP.Version))
+	if err != nil {
+		c.add(Warning, "php-unknown", "PHP", "check it by hand", "the version %q cannot be understood", c.o.PHP.Version)
 	} else {
-		c.add(Warning, "php-unknown", "PHP", "", "its version %q cannot be understood, so it is not checked", c.o.PHP.Version)
+		severity := Error
+		if pretended && given.compare(assumed) >= 0 {
+			severity = Warning // composer goes by config.platform.php, and its check at run time minds only older ones
+		}
+		c.phpNeeds(severity, "php-version", "PHP", fmt.Sprintf("build with PHP %s, or update the packages", c.PHPMinor()), given, name)
 	}
+	if len(c.o.PHP.Extensions) > 0 {
+		c.extensions(name)
+	}
+}
+
+// latest is the last version of a release line: constraints exclude a line's early patches (>=8.1.17), never its late ones.
+func latest(line string) version {
+	v, _, _, _ := parseVersion(line + ".999")
+	return v
+}
+
+// upstream cuts what a distribution appends to a version: 8.2.36-1+deb12u1 is 8.2.36.
+func upstream(v string) string {
+	return distribution.ReplaceAllString(v, "$1")
+}
+
+var distribution = regexp.MustCompile(`^(\d+\.\d+\.\d+)(?:-\d|[+~ ]).*$`)
+
+// phpNeeds says which packages a PHP does not suit.
+func (c *checker) phpNeeds(severity Severity, code, subject, do string, v version, name string) {
+	byConstraint := map[string][]string{}
+	for _, n := range c.platformNeeds() {
+		if isPHP(n.name) && !satisfies(n.constraint, v) {
+			byConstraint[n.constraint] = append(byConstraint[n.constraint], n.by)
+		}
+	}
+	for _, constraint := range slices.Sorted(maps.Keys(byConstraint)) {
+		by := byConstraint[constraint]
+		c.add(severity, code, subject, do, "%s does not suit %s, which %s %s", name, some(by), verb(by, "needs", "need"), constraint)
+	}
+}
+
+func (c *checker) extensions(php string) {
 	have := map[string]bool{}
 	for _, e := range c.o.PHP.Extensions {
 		have[normalExtension(e)] = true
@@ -181,16 +274,17 @@ func (c *checker) platform() {
 	for _, n := range c.platformNeeds() {
 		ext, ok := strings.CutPrefix(n.name, "ext-")
 		if ok && provided[ext] == "" && !have[normalExtension(ext)] {
-			wanting[normalExtension(ext)] = append(wanting[normalExtension(ext)], n.by)
+			wanting[ext] = append(wanting[ext], n.by)
 		}
 	}
 	for _, ext := range slices.Sorted(maps.Keys(wanting)) {
+		by := wanting[ext]
 		severity, note := Error, ""
-		if v, ok := c.manifest.platform("ext-" + ext); ok && v != false {
-			severity, note = Warning, "; composer does not complain as composer.json's config.platform says it is there"
+		if c.manifest.pretends(ext) {
+			severity, note = Warning, "; composer lets it pass, as config.platform in composer.json says it is there"
 		}
-		c.add(severity, "extension-missing", "ext-"+ext, "install it in the PHP that builds and runs the store (php-"+debianPackage(ext)+" on Debian)",
-			"PHP %s lacks it, and %s needs it%s", c.o.PHP.Version, some(wanting[ext]), note)
+		c.add(severity, "extension-missing", "ext-"+ext, "add the extension to the PHP that builds and runs the store",
+			"%s lacks it, and %s %s it%s", php, some(by), verb(by, "needs", "need"), note)
 	}
 	var slow []string
 	for _, ext := range c.RecommendedExtensions() {
@@ -199,51 +293,15 @@ func (c *checker) platform() {
 		}
 	}
 	if len(slow) > 0 {
-		c.add(Info, "extension-recommended", "PHP", "install them for the store to run well", "PHP %s has no %s", c.o.PHP.Version, strings.Join(slow, ", "))
+		c.add(Info, "extension-recommended", "PHP", "add them for the store to run well", "%s has no %s", php, strings.Join(slow, ", "))
 	}
 }
 
-// platform is what config.platform says of a platform package: a version, or false when it is to count as absent.
-func (m *manifest) platform(name string) (any, bool) {
-	if m == nil {
-		return nil, false
+func verb(names []string, one, more string) string {
+	if len(names) == 1 {
+		return one
 	}
-	v, ok := m.Config.Platform[name]
-	return v, ok
-}
-
-// distVersion cuts what distributions append: 8.2.36-1+deb12u1 is 8.2.36.
-func distVersion(v string) string {
-	if i := strings.IndexAny(v, "-+~ "); i > 0 && !strings.Contains(strings.ToLower(v), "rc") && !strings.HasSuffix(v, "-dev") {
-		return v[:i]
-	}
-	return v
-}
-
-// debianPackage is the Debian package's name, after php-, that has the extension.
-func debianPackage(ext string) string {
-	switch ext {
-	case "pdo_mysql", "mysqli":
-		return "mysql"
-	case "dom", "simplexml", "xmlreader", "xmlwriter", "xsl", "libxml":
-		return "xml"
-	case "ctype", "fileinfo", "ftp", "iconv", "pdo", "sockets", "tokenizer", "posix":
-		return "common"
-	}
-	return ext
-}
-
-// phpNeeds says which packages a PHP does not suit.
-func (c *checker) phpNeeds(v version, name, subject, code, do string) {
-	byConstraint := map[string][]string{}
-	for _, n := range c.platformNeeds() {
-		if isPHP(n.name) && !satisfies(n.constraint, v) {
-			byConstraint[n.constraint] = append(byConstraint[n.constraint], n.by)
-		}
-	}
-	for _, constraint := range slices.Sorted(maps.Keys(byConstraint)) {
-		c.add(Error, code, subject, do, "PHP %s does not suit %s, which needs %s", name, some(byConstraint[constraint]), constraint)
-	}
+	return more
 }
 
 // some names the first few of a list.
@@ -262,7 +320,14 @@ func (c *checker) configured() {
 		c.add(Error, "config-invalid", configPath, "correct it; `php -l app/etc/config.php` checks it", "%v", c.configErr)
 		return
 	}
-	if c.Modules() == nil {
+	if c.config != nil && c.config.root.open {
+		c.add(Warning, "config-dynamic", configPath, "let it return one array without calls, as Magento writes it",
+			"parts of it can only be told by running it, and are not checked")
+	}
+	if !c.hasManifest && !c.hasConfig {
+		return // not a store: enough has been said
+	}
+	if !c.HasModules() {
 		what := "it lists no modules"
 		if !c.hasConfig {
 			what = "there is none"
@@ -300,141 +365,172 @@ func (c *checker) secrets() {
 	}
 }
 
-// modules judges the modules of app/code against those that config.php lists.
+// modules judges the modules of app/code, and those that config.php lists.
 func (c *checker) modules() {
-	for _, f := range c.brokenXML {
+	for _, f := range c.broken {
 		c.add(Error, "xml-invalid", f.path, "correct it", "%s", f.name)
+	}
+	for _, dir := range c.unregistered {
+		c.add(Warning, "not-registered", dir, "add its registration.php", "it has no registration.php, so Magento does not see it")
 	}
 	listed := c.Modules()
 	if listed == nil {
 		return
 	}
-	inCode, vendors := map[string]bool{}, map[string]bool{}
+	inCode := map[string]bool{}
 	for _, m := range c.codeModules {
 		inCode[m.name] = true
-		vendor, _, _ := strings.Cut(m.name, "_")
-		vendors[vendor] = true
-		if _, ok := listed[m.name]; !ok {
+		if _, ok := listed[m.name]; !ok && !c.config.hides("modules") {
 			c.add(Warning, "module-unlisted", m.path, "run `bin/magento module:enable "+m.name+"` and commit app/etc/config.php",
 				"app/etc/config.php does not list %s, so it is not enabled", m.name)
 		}
 	}
+	if c.lock == nil {
+		return
+	}
+	var missing []string
 	for _, name := range slices.Sorted(maps.Keys(listed)) {
 		vendor, _, _ := strings.Cut(name, "_")
-		if listed[name] && !inCode[name] && vendors[vendor] && !c.vendorHas(vendor) {
-			c.add(Warning, "module-missing", configPath, "restore its code, or take it out of the list",
-				"it enables %s, which is neither in app/code nor, as far as composer.lock tells, in a package", name)
+		if listed[name] && !inCode[name] && !c.Store.modules[name] && c.tells(vendor, inCode) {
+			missing = append(missing, name)
 		}
+	}
+	if len(missing) > 0 {
+		c.add(Warning, "module-missing", configPath, "restore their code, or take them out of the list",
+			"it enables %s, which %s neither in app/code nor in a package of composer.lock", some(missing), verb(missing, "is", "are"))
 	}
 }
 
-// vendorHas reports whether a package may bring modules of the vendor: module names are not in the lock, so any package
-// whose own vendor resembles it counts, and so does everything when there is no lock.
-func (c *checker) vendorHas(vendor string) bool {
-	if c.lock == nil {
+// tells reports whether the source tells which modules of a vendor there are: the code of every package is there, or the
+// vendor is the store's own and no package is named like it.
+func (c *checker) tells(vendor string, inCode map[string]bool) bool {
+	if len(c.unread) == 0 {
 		return true
 	}
+	own := false
+	for name := range inCode {
+		own = own || strings.HasPrefix(name, vendor+"_")
+	}
+	return own && !slices.ContainsFunc(c.unread, func(p lockedPackage) bool { return resembles(p, vendor) })
+}
+
+// resembles reports whether a package whose code is not there may register components of a vendor: module and theme names
+// are not in the lock, so whatever has the vendor's name in its own is given the benefit of the doubt.
+func resembles(p lockedPackage, vendor string) bool {
 	fold := func(s string) string { return nonLetters.ReplaceAllString(strings.ToLower(s), "") }
-	want := fold(vendor)
-	return slices.ContainsFunc(c.lock.Packages, func(p lockedPackage) bool {
-		return strings.HasPrefix(p.Type, "magento") && strings.Contains(fold(p.Name), want)
-	})
+	return strings.Contains(fold(p.Name), fold(vendor)) || vendor == "Magento" && p.magentos()
 }
 
 // staticContent judges the locales and themes to deploy.
 func (c *checker) staticContent() {
-	asked := map[string]bool{}
-	for _, l := range c.o.Locales {
-		asked[l] = true
-	}
 	judged := map[string]bool{}
 	for _, st := range c.Static(c.o.Themes, c.o.Locales) {
 		for _, l := range st.Locales {
-			if judged[l] || slices.Contains(allowedLocales, l) {
-				continue
+			if !judged[l] {
+				judged[l] = true
+				c.locale(l)
 			}
-			judged[l] = true
-			subject := configPath
-			if asked[l] {
-				subject = "--locales"
-			}
-			do := "name one of those that `bin/magento info:language:list` lists"
-			if meant := likelyLocale(l); meant != "" {
-				do = "write " + meant
-			}
-			if localePattern.MatchString(l) && likelyLocale(l) == "" {
-				c.add(Warning, "locale-unknown", subject, do, "Magento does not know the locale %q, unless a module adds it", l)
-				continue
-			}
-			c.add(Error, "locale-unknown", subject, do, "%q is not a locale of Magento", l)
 		}
 	}
 	c.themesExist()
 }
 
+func (c *checker) locale(l string) {
+	if slices.Contains(allowedLocales, l) {
+		return
+	}
+	subject := configPath
+	if slices.Contains(c.o.Locales, l) {
+		subject = "--locales"
+	}
+	do := "name one of those that `bin/magento info:language:list` lists"
+	meant := likelyLocale(l)
+	if meant != "" {
+		do = "write " + meant
+	}
+	if meant == "" && localePattern.MatchString(l) && c.mayAddLocale(l) {
+		c.add(Warning, "locale-unknown", subject, do, "Magento does not know the locale %q unless a module adds it", l)
+		return
+	}
+	c.add(Error, "locale-unknown", subject, do, "%q is not a locale of Magento", l)
+}
+
+// mayAddLocale reports whether the store may add a locale to Magento's own: its code configures the list of them, or there
+// is a language package for it.
+func (c *checker) mayAddLocale(l string) bool {
+	if c.ownLocales {
+		return true
+	}
+	return c.lock != nil && slices.ContainsFunc(c.lock.Packages, func(p lockedPackage) bool {
+		return p.Type == "magento2-language" && resembles(p, l)
+	})
+}
+
 func (c *checker) themesExist() {
+	listed := c.config.themes()
 	known := c.knownThemes()
-	configured := c.config.themes()
 	var names []string
 	for _, t := range known {
 		names = append(names, t.String())
 	}
 	for _, name := range c.o.Themes {
-		if t := c.resolveTheme(name); !containsTheme(known, t) && c.themeCanBeJudged(t) {
-			c.add(Error, "theme-unknown", "--themes", "name one of "+strings.Join(names, ", "), "there is no theme %q", name)
+		t := c.resolveTheme(name)
+		if severity := c.absent(t); severity != "" && !containsTheme(known, t) {
+			if len(listed) > 0 {
+				severity = Error // config.php was dumped from an installed store, whose themes it lists
+			}
+			c.add(severity, "theme-unknown", "--themes", "name one of "+strings.Join(names, ", "), "there is no theme %q", name)
 		}
 	}
+	named, _ := c.config.namedThemes()
 	for _, t := range c.Themes() {
+		severity := c.absent(t)
 		switch {
-		case containsTheme(c.codeThemes, t) || c.packagedTheme(t):
-		case c.themeCanBeJudged(t):
-			c.add(Error, "theme-missing", configPath, "restore its code, or run `bin/magento app:config:dump themes` again",
-				"it names the theme %s, which is neither in app/design nor in a package of composer.lock", t)
+		case severity == "":
+		case containsTheme(listed, t):
+			c.add(severity, "theme-missing", configPath, "restore its code, or run `bin/magento app:config:dump themes` again",
+				"it lists the theme %s, which is neither in app/design nor in a package of composer.lock", t)
+		case slices.Contains(named, t.Code):
+			c.add(severity, "theme-missing", configPath, "correct design/theme/theme_id", "a store view's theme is %s, which does not exist", t)
 		}
 	}
-	for _, t := range c.codeThemes {
-		if len(configured) > 0 && !containsTheme(configured, t) {
-			c.add(Warning, "theme-unlisted", "app/design/"+t.String(), "run `bin/magento app:config:dump themes` and commit app/etc/config.php",
+	for _, t := range c.themes {
+		if len(listed) > 0 && !containsTheme(listed, t) {
+			c.add(Warning, "theme-unlisted", t.String(), "run `bin/magento app:config:dump themes` and commit app/etc/config.php",
 				"app/etc/config.php does not list this theme")
 		}
 		if t.Parent == "" {
 			continue
 		}
-		parent := Theme{Area: t.Area, Code: t.Parent}
-		if !containsTheme(known, parent) && c.themeCanBeJudged(parent) {
-			c.add(Error, "theme-missing", "app/design/"+t.String(), "correct <parent> in theme.xml, or add that theme",
-				"its parent %s does not exist", t.Parent)
+		if severity := c.absent(Theme{Area: t.Area, Code: t.Parent}); severity != "" {
+			c.add(severity, "theme-missing", t.String(), "correct <parent> in its theme.xml, or add that theme", "its parent %s does not exist", t.Parent)
 		}
 	}
 }
 
-// packagedTheme reports whether one of Magento's own packages in the lock registers the theme.
-func (c *checker) packagedTheme(t Theme) bool {
-	if c.lock == nil {
-		return false
-	}
-	return slices.ContainsFunc(c.lock.Packages, func(p lockedPackage) bool {
-		known, ok := magentoThemes[p.Name[strings.LastIndex(p.Name, "/")+1:]]
-		return ok && known.Area == t.Area && known.Code == t.Code
-	})
-}
-
-// themeCanBeJudged reports whether the source tells that a theme is missing: there is a lock, and none of its packages
-// may bring the theme under a name that the lock does not tell.
-func (c *checker) themeCanBeJudged(t Theme) bool {
-	if c.lock == nil {
-		return false
+// absent judges whether a theme exists: "" when it does or may, Error when it certainly does not, Warning when only a
+// package whose name does not suit could bring it.
+func (c *checker) absent(t Theme) Severity {
+	if c.lock == nil || containsTheme(c.themes, t) {
+		return ""
 	}
 	vendor, _, _ := strings.Cut(t.Code, "/")
+	verdict := Error
 	for _, p := range c.lock.Packages {
-		if _, own := magentoThemes[p.Name[strings.LastIndex(p.Name, "/")+1:]]; own || p.Type != "magento2-theme" && !c.vendorHas(vendor) {
-			continue
-		}
-		if p.Type == "magento2-theme" || vendor != "Magento" {
-			return false
+		if own, ok := p.magentoTheme(); ok && own.Area == t.Area && own.Code == t.Code {
+			return ""
 		}
 	}
-	return true
+	for _, p := range c.unread {
+		if _, own := p.magentoTheme(); own || p.magentos() {
+			continue
+		}
+		if p.Type == "magento2-theme" || resembles(p, vendor) {
+			return ""
+		}
+		verdict = Warning
+	}
+	return verdict
 }
 
 func (c *checker) memory() {
@@ -448,7 +544,7 @@ func (c *checker) memory() {
 func (s *Store) facts(o Options) Facts {
 	f := Facts{
 		Edition: s.Edition(), Version: s.MagentoVersion(), PHP: s.PHPMinor(), Extensions: s.RequiredExtensions(),
-		Lock: "present", CodeModules: len(s.codeModules), MagentoKeys: s.NeedsMagentoKeys(), Locales: map[string][]string{},
+		Lock: "present", Themes: []Theme{}, CodeModules: len(s.codeModules), MagentoKeys: s.NeedsMagentoKeys(), Locales: map[string][]string{},
 	}
 	switch {
 	case !s.hasLock:

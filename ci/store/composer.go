@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,36 +20,61 @@ import (
 type manifest struct {
 	Name         string             `json:"name"`
 	Version      string             `json:"version"`
-	Type         string             `json:"type"`
 	Require      links              `json:"require"`
 	Provide      links              `json:"provide"`
 	Replace      links              `json:"replace"`
 	Repositories repositories       `json:"repositories"`
-	Config       manifestConfig     `json:"config"`
+	Config       object             `json:"config"`
 	Extra        json.RawMessage    `json:"extra"`
 	Scripts      json.RawMessage    `json:"scripts"`
 	Autoload     json.RawMessage    `json:"autoload"`
 	content      map[string]ordered // top-level keys, for the content hash
 }
 
-type manifestConfig struct {
-	Platform  map[string]any `json:"platform"`
-	VendorDir string         `json:"vendor-dir"`
+// object is a JSON object whose values are read when they are needed. PHP writes an empty one as [].
+type object map[string]json.RawMessage
+
+func (o *object) UnmarshalJSON(b []byte) error {
+	if bytes.Equal(b, []byte("[]")) {
+		*o = nil
+		return nil
+	}
+	return json.Unmarshal(b, (*map[string]json.RawMessage)(o))
 }
 
-// links maps a package's name to a constraint. PHP writes an empty one as [].
+// object is the object at a key; empty when there is none.
+func (o object) object(key string) object {
+	var inner object
+	if raw, ok := o[key]; ok && json.Unmarshal(raw, &inner) != nil {
+		return nil
+	}
+	return inner
+}
+
+func (o object) text(key string) string {
+	var s string
+	if raw, ok := o[key]; ok && json.Unmarshal(raw, &s) != nil {
+		return ""
+	}
+	return s
+}
+
+// links maps a package's name to a constraint.
 type links map[string]string
 
 func (l *links) UnmarshalJSON(b []byte) error {
-	if bytes.Equal(bytes.TrimSpace(b), []byte("[]")) {
-		*l = nil
-		return nil
+	var raw object
+	if err := json.Unmarshal(b, &raw); err != nil {
+		return errors.New("a list of requirements must be a JSON object of package names and version constraints")
 	}
-	m := map[string]string{}
-	if err := json.Unmarshal(b, &m); err != nil {
-		return err
+	*l = make(links, len(raw))
+	for name, v := range raw {
+		var c string
+		if err := json.Unmarshal(v, &c); err != nil {
+			return fmt.Errorf("the version constraint of %q must be a string", name)
+		}
+		(*l)[name] = c
 	}
-	*l = m
 	return nil
 }
 
@@ -88,20 +114,25 @@ type lockFile struct {
 }
 
 type lockedPackage struct {
-	Name    string     `json:"name"`
-	Version string     `json:"version"`
-	Type    string     `json:"type"`
-	Require links      `json:"require"`
-	Provide links      `json:"provide"`
-	Replace links      `json:"replace"`
-	Dist    repository `json:"dist"`
-	Source  repository `json:"source"`
+	Name     string     `json:"name"`
+	Version  string     `json:"version"`
+	Type     string     `json:"type"`
+	Require  links      `json:"require"`
+	Provide  links      `json:"provide"`
+	Replace  links      `json:"replace"`
+	Dist     repository `json:"dist"`
+	Source   repository `json:"source"`
+	Autoload object     `json:"autoload"`
+	Extra    object     `json:"extra"`
 }
 
 // parseJSON decodes a whole file and says where it is wrong, as "line L, column C".
 func parseJSON(src []byte, into any) error {
 	if bytes.HasPrefix(src, []byte("\xef\xbb\xbf")) {
 		return errors.New("line 1, column 1: the file begins with a byte order mark; save it as UTF-8 without one")
+	}
+	if err := conflict(src); err != nil {
+		return err
 	}
 	err := json.Unmarshal(src, into)
 	if err == nil {
@@ -127,6 +158,42 @@ func parseJSON(src []byte, into any) error {
 	line := 1 + bytes.Count(before, []byte("\n"))
 	column := 1 + utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:])
 	return fmt.Errorf("line %d, column %d: %w", line, column, err)
+}
+
+// conflict finds what git leaves in a file that could not be merged.
+func conflict(src []byte) error {
+	at := bytes.Index(src, []byte("<<<<<<< "))
+	if at < 0 || at > 0 && src[at-1] != '\n' {
+		return nil
+	}
+	return &syntaxError{line: 1 + bytes.Count(src[:at], []byte("\n")), msg: "a merge conflict was never resolved (<<<<<<<)"}
+}
+
+// pretends reports whether config.platform tells composer that the extension is there.
+func (m *manifest) pretends(ext string) bool {
+	return m != nil && m.Config.object("platform").text("ext-"+ext) != ""
+}
+
+// allowsPlugin reports whether config.allow-plugins lets the package's plugin run; told is false when it says nothing.
+func (m *manifest) allowsPlugin(name string) (allowed, told bool) {
+	raw, ok := m.Config["allow-plugins"]
+	if !ok {
+		return false, false
+	}
+	rules, err := decodeOrdered(raw)
+	if err != nil {
+		return false, false
+	}
+	if rules.kind == 'b' {
+		return rules.text == "true", true
+	}
+	for _, rule := range rules.fields { // the first that matches decides
+		pattern := strings.ReplaceAll(regexp.QuoteMeta(rule.key), `\*`, ".*")
+		if ok, err := regexp.MatchString("(?i)^"+pattern+"$", name); err == nil && ok {
+			return rule.value.kind == 'b' && rule.value.text == "true", true
+		}
+	}
+	return false, false
 }
 
 func parseManifest(src []byte) (*manifest, error) {

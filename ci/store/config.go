@@ -1,14 +1,52 @@
 package store
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strings"
 )
 
-// shopConfig is app/etc/config.php as far as a build needs it.
+// shopConfig is app/etc/config.php as far as a build needs it. A nil one knows nothing.
 type shopConfig struct {
 	root *phpArray
+}
+
+func parseConfig(src []byte) (*shopConfig, error) {
+	if err := conflict(src); err != nil {
+		return nil, err
+	}
+	v, err := readPHP(src)
+	if err != nil {
+		return nil, err
+	}
+	switch v := v.(type) {
+	case *phpArray:
+		return &shopConfig{root: v}, nil
+	case unknown:
+		root := newPHPArray()
+		root.open = true
+		return &shopConfig{root: root}, nil
+	}
+	return nil, errors.New("it must return an array")
+}
+
+// hides reports whether the file may have something at the path that only running it could tell.
+func (c *shopConfig) hides(path ...string) bool {
+	if c == nil {
+		return false
+	}
+	a := c.root
+	for _, p := range path {
+		v, ok := a.values[p]
+		if _, dark := v.(unknown); dark || !ok && a.open {
+			return true
+		}
+		if a, ok = v.(*phpArray); !ok {
+			return false
+		}
+	}
+	return a.open
 }
 
 // modules maps each module that the file lists to whether it is enabled; nil when it lists none.
@@ -35,7 +73,7 @@ func (c *shopConfig) scopes() bool {
 	}
 	for _, section := range []string{"websites", "stores"} {
 		a := c.root.array("scopes", section)
-		if a == nil || len(a.keys) == 0 && !a.open {
+		if (a == nil || len(a.keys) == 0) && !c.hides("scopes", section) {
 			return false
 		}
 	}

@@ -3,8 +3,6 @@ package store
 import (
 	"bytes"
 	"encoding/xml"
-	"errors"
-	"io"
 	"io/fs"
 	"path"
 	"strings"
@@ -54,45 +52,39 @@ func (s *Store) scanDI(etc string) error {
 		if err != nil {
 			return err
 		}
-		found, err := configuresDesign(src)
-		if err != nil {
-			s.brokenXML = append(s.brokenXML, component{p, err.Error()})
+		if !s.wellFormed(p, src) {
+			s.design = true
+			return nil
 		}
-		s.design = s.design || found || err != nil
+		s.findDesign(src)
 		return nil
 	})
 }
 
-func configuresDesign(src []byte) (bool, error) {
+// findDesign looks at the types that a well-formed di.xml configures.
+func (s *Store) findDesign(src []byte) {
+	configured := map[string]string{"type": "name", "virtualType": "type", "preference": "for"}
 	d := xml.NewDecoder(bytes.NewReader(src))
-	elements := 0
 	for {
 		t, err := d.Token()
 		if err != nil {
-			if elements == 0 && errors.Is(err, io.EOF) {
-				return false, errors.New("there is no XML in it")
-			}
-			if errors.Is(err, io.EOF) {
-				return false, nil
-			}
-			return false, err
+			return
 		}
 		e, ok := t.(xml.StartElement)
 		if !ok {
 			continue
 		}
-		elements++
-		name := map[string]string{"type": "name", "virtualType": "type", "preference": "for"}[e.Name.Local]
 		for _, a := range e.Attr {
-			if name != "" && a.Name.Local == name && isDesignType(a.Value) {
-				return true, nil
+			if a.Name.Local == configured[e.Name.Local] {
+				name := strings.TrimPrefix(a.Value, `\`)
+				s.design = s.design || isDesignType(name)
+				s.ownLocales = s.ownLocales || name == `Magento\Framework\Locale\Config`
 			}
 		}
 	}
 }
 
 func isDesignType(name string) bool {
-	name = strings.TrimPrefix(name, `\`)
 	for _, prefix := range designTypes {
 		if strings.HasPrefix(name, prefix) {
 			return true

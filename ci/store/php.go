@@ -76,8 +76,7 @@ func (s *Store) platformPHP() string {
 	if s.manifest == nil {
 		return ""
 	}
-	v, _ := s.manifest.Config.Platform["php"].(string)
-	return v
+	return s.manifest.Config.object("platform").text("php")
 }
 
 // PHPMinor is the release line of the PHP to build with when none is given, such as "8.3": composer.json's
@@ -90,8 +89,7 @@ func (s *Store) PHPMinor() string {
 	needs := slices.DeleteFunc(s.platformNeeds(), func(n need) bool { return !isPHP(n.name) })
 	if len(needs) > 0 {
 		for _, line := range phpLines {
-			// The latest patch of a line: constraints exclude early ones (>=8.1.17) and never late ones.
-			v, _, _, _ := parseVersion(line + ".999")
+			v := latest(line)
 			if !slices.ContainsFunc(needs, func(n need) bool { return !satisfies(n.constraint, v) }) {
 				return line
 			}

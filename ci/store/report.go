@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"unicode/utf8"
 )
 
 // A Severity says how bad a finding is.
@@ -107,15 +108,38 @@ func (r Report) String() string {
 		b.WriteByte('\n')
 		w = tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 		for _, f := range found {
-			fmt.Fprintf(w, "%s\t%s\t%s\n", s, f.Subject, f.Message)
-			if f.Do != "" {
-				fmt.Fprintf(w, "\t\t-> %s\n", f.Do)
+			label, subject := string(s), f.Subject
+			for _, line := range append(wrap(f.Message, ""), wrap(f.Do, "-> ")...) {
+				fmt.Fprintf(w, "%s\t%s\t%s\n", label, subject, line)
+				label, subject = "", ""
 			}
 		}
 		w.Flush()
 	}
 	fmt.Fprintf(&b, "\n%s\n", strings.Join(totals, ", "))
 	return b.String()
+}
+
+// wrap breaks a text into lines of a width that is easily read; the first begins with prefix, the others align with it.
+func wrap(text, prefix string) []string {
+	const width = 88
+	var lines []string
+	line := prefix
+	for i, word := range strings.Fields(text) {
+		if i > 0 && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width {
+			lines = append(lines, line)
+			line = strings.Repeat(" ", len(prefix)) + word
+			continue
+		}
+		if i > 0 {
+			line += " "
+		}
+		line += word
+	}
+	if line != prefix {
+		lines = append(lines, line)
+	}
+	return lines
 }
 
 func plural(n int, s Severity) string {

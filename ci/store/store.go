@@ -3,7 +3,6 @@
 package store
 
 import (
-	"encoding/xml"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -49,13 +48,17 @@ type Store struct {
 
 	hasManifest, hasLock, hasConfig, hasEnv, hasAuth bool
 
-	codeModules []component // app/code
-	codeThemes  []Theme     // app/design
-	brokenXML   []component // files that are not XML
-	design      bool        // the store's own code takes part in deploying static content
+	codeModules  []component     // of app/code
+	themes       []Theme         // of app/design and of packages in the source
+	modules      map[string]bool // of packages in the source
+	unread       []lockedPackage // packages that may register modules and themes and are not in the source
+	unregistered []string        // directories that Magento does not see for want of a registration.php
+	broken       []component     // files that cannot be read as what they should be
+	design       bool            // the store's own code takes part in deploying static content
+	ownLocales   bool            // the store's own code adds to the locales that Magento allows
 }
 
-// component is something registered in the source, at a path.
+// component is a module and its directory, or what is wrong with a file and the file.
 type component struct{ name, path string }
 
 // Open reads the store at the root of fsys. It fails when files cannot be read; what is wrong with the store itself is
@@ -87,14 +90,7 @@ func Open(fsys fs.FS) (*Store, error) {
 		return nil, err
 	}
 	if s.hasConfig = ok; ok {
-		v, err := readPHP(src)
-		if root, isArray := v.(*phpArray); err != nil {
-			s.configErr = err
-		} else if isArray {
-			s.config = &shopConfig{root: root}
-		} else {
-			s.configErr = errors.New("it does not return an array that can be read without running it")
-		}
+		s.config, s.configErr = parseConfig(src)
 	}
 	for p, there := range map[string]*bool{envPath: &s.hasEnv, authPath: &s.hasAuth} {
 		if *there, err = s.exists(p); err != nil {
@@ -105,6 +101,9 @@ func Open(fsys fs.FS) (*Store, error) {
 		return nil, err
 	}
 	if err := s.scanDesign(); err != nil {
+		return nil, err
+	}
+	if s.modules, s.unread, err = s.scanPackages(false); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -161,105 +160,13 @@ func (s *Store) dirs(dir string) ([]string, error) {
 func (s *Store) HasLock() bool { return s.hasLock }
 
 // HasModules reports whether app/etc/config.php lists modules; if not, a build enables all of them.
-func (s *Store) HasModules() bool { return s.config.modules() != nil }
+func (s *Store) HasModules() bool { return s.config.modules() != nil || s.config.hides("modules") }
 
 // HasScopes reports whether app/etc/config.php holds the websites and store views, which static content needs.
 func (s *Store) HasScopes() bool { return s.config.scopes() }
 
 // Modules maps each module that app/etc/config.php lists to whether it is enabled.
 func (s *Store) Modules() map[string]bool { return s.config.modules() }
-
-// scanCode finds the modules of app/code, and whether they take part in deploying static content.
-func (s *Store) scanCode() error {
-	vendors, err := s.dirs("app/code")
-	if err != nil {
-		return err
-	}
-	for _, vendor := range vendors {
-		modules, err := s.dirs(vendor)
-		if err != nil {
-			return err
-		}
-		for _, dir := range modules {
-			if err := s.scanModule(dir); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (s *Store) scanModule(dir string) error {
-	registered, err := s.exists(path.Join(dir, "registration.php"))
-	if err != nil || !registered {
-		return err
-	}
-	file := path.Join(dir, "etc/module.xml")
-	src, ok, err := s.read(file)
-	if err != nil || !ok {
-		return err // a library or a language package
-	}
-	var doc struct {
-		Module struct {
-			Name string `xml:"name,attr"`
-		} `xml:"module"`
-	}
-	if err := xml.Unmarshal(src, &doc); err != nil || doc.Module.Name == "" {
-		s.brokenXML = append(s.brokenXML, component{file, xmlFault(err, "it names no module")})
-		s.design = true
-		return nil
-	}
-	s.codeModules = append(s.codeModules, component{doc.Module.Name, dir})
-	return s.scanDI(path.Join(dir, "etc"))
-}
-
-func xmlFault(err error, otherwise string) string {
-	if err == nil {
-		return otherwise
-	}
-	return err.Error()
-}
-
-// scanDesign finds the themes of app/design.
-func (s *Store) scanDesign() error {
-	for _, area := range []string{adminhtml, frontend} {
-		vendors, err := s.dirs("app/design/" + area)
-		if err != nil {
-			return err
-		}
-		for _, vendor := range vendors {
-			themes, err := s.dirs(vendor)
-			if err != nil {
-				return err
-			}
-			for _, dir := range themes {
-				t, ok, err := s.theme(dir, area, path.Base(vendor)+"/"+path.Base(dir))
-				if err != nil {
-					return err
-				}
-				if ok {
-					s.codeThemes = append(s.codeThemes, t)
-				}
-			}
-		}
-	}
-	return nil
-}
-
-func (s *Store) theme(dir, area, code string) (t Theme, ok bool, err error) {
-	file := path.Join(dir, "theme.xml")
-	src, ok, err := s.read(file)
-	if err != nil || !ok {
-		return t, false, err
-	}
-	var doc struct {
-		Parent string `xml:"parent"`
-	}
-	if err := xml.Unmarshal(src, &doc); err != nil {
-		s.brokenXML = append(s.brokenXML, component{file, err.Error()})
-	}
-	return Theme{Area: area, Code: code, Parent: strings.TrimSpace(doc.Parent)}, true, nil
-}
 
 // magentoThemes are the themes that Magento's and Mage-OS's own packages register, by the package's name after its vendor.
 var magentoThemes = map[string]Theme{
@@ -270,7 +177,20 @@ var magentoThemes = map[string]Theme{
 	"theme-frontend-luma":      {Area: frontend, Code: "Magento/luma", Parent: "Magento/blank"},
 }
 
-// knownThemes are all themes that the source tells of: those of app/design, of config.php, and of Magento's packages.
+// magentoTheme is the theme that the package brings, if it is one of Magento's or Mage-OS's own.
+func (p lockedPackage) magentoTheme() (Theme, bool) {
+	_, name, _ := strings.Cut(p.Name, "/")
+	t, ok := magentoThemes[name]
+	return t, ok && p.magentos()
+}
+
+// magentos reports whether the package is Adobe's or Mage-OS's.
+func (p lockedPackage) magentos() bool {
+	return strings.HasPrefix(p.Name, "magento/") || strings.HasPrefix(p.Name, "mage-os/")
+}
+
+// knownThemes are all themes that the source tells of: those in the source, in config.php, and in Magento's
+// own packages.
 func (s *Store) knownThemes() []Theme {
 	byName := map[string]Theme{}
 	var order []string
@@ -283,7 +203,7 @@ func (s *Store) knownThemes() []Theme {
 			byName[t.String()] = t
 		}
 	}
-	for _, t := range s.codeThemes {
+	for _, t := range s.themes {
 		add(t)
 	}
 	for _, t := range s.config.themes() {
@@ -291,7 +211,7 @@ func (s *Store) knownThemes() []Theme {
 	}
 	if s.lock != nil {
 		for _, p := range s.lock.Packages {
-			if t, ok := magentoThemes[path.Base(p.Name)]; ok && p.Type == "magento2-theme" {
+			if t, ok := p.magentoTheme(); ok {
 				add(t)
 			}
 		}
@@ -450,6 +370,9 @@ func (s *Store) product() (edition Edition, version string, ok bool) {
 	for _, p := range products {
 		if c, found := s.manifest.Require[p.name]; found {
 			return p.edition, c, true
+		}
+		if _, found := s.manifest.Replace[p.name]; found { // Magento's own repository
+			return p.edition, s.manifest.Version, true
 		}
 	}
 	for _, prefix := range []string{"magento/product-", "mage-os/product-"} {

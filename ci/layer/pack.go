@@ -52,7 +52,8 @@ type entry struct {
 	src      string // path on disk of a regular file
 	gzip     bool   // compress the content, drop the entry when that does not help
 	lazy     bool   // a directory that is written only when something below it is
-	given    bool   // by the spec: wins over what the tree has
+	given    bool   // by content: wins over what the tree has
+	spare    bool   // a directory that gives way to a file or link of its name
 }
 
 // compareNames orders entries so that a directory is followed by all that is below it: '/' sorts before everything else.
@@ -171,7 +172,9 @@ func plan(ctx context.Context, root string, spec Spec) ([]entry, error) {
 		return nil, fmt.Errorf("packing layer %q: %w", spec.Name, err)
 	}
 	for _, o := range spec.Owned {
-		p.addDir(o.Path, true, false)
+		if p.addDir(o.Path, false); o.Path != "." {
+			p.entries[len(p.entries)-1].spare = true
+		}
 	}
 	for _, f := range spec.Files {
 		mode := int64(0o644)
@@ -180,7 +183,7 @@ func plan(ctx context.Context, root string, spec Spec) ([]entry, error) {
 		}
 		uid, gid, _ := p.owner(f.Path)
 		p.entries = append(p.entries, entry{name: p.name(f.Path), typ: tar.TypeReg, mode: mode, uid: uid, gid: gid, content: f.Content, given: true})
-		p.addDir(path.Dir(f.Path), false, false)
+		p.addDir(path.Dir(f.Path), false)
 	}
 	for dir := range parents(spec.Prefix) {
 		p.entries = append(p.entries, entry{name: dir, typ: tar.TypeDir, mode: 0o755, lazy: true})
@@ -196,14 +199,15 @@ func (p *planner) owner(rel string) (uid, gid int, dirMode int64) {
 	uid, gid, dirMode = p.spec.UID, p.spec.GID, 0o755
 	longest := -1
 	for _, o := range p.spec.Owned {
-		if len(o.Path) > longest && (o.Path == "." || rel == o.Path || strings.HasPrefix(rel, o.Path+"/")) {
-			longest = len(o.Path)
+		length := len(o.Path)
+		if o.Path == "." {
+			length = 0
+		}
+		if length > longest && (length == 0 || rel == o.Path || strings.HasPrefix(rel, o.Path+"/")) {
+			longest = length
 			uid, gid, dirMode = o.UID, o.GID, 0o755
 			if o.DirMode != 0 {
 				dirMode = int64(o.DirMode)
-			}
-			if o.Path == "." {
-				longest = 0
 			}
 		}
 	}
@@ -211,11 +215,11 @@ func (p *planner) owner(rel string) (uid, gid int, dirMode int64) {
 }
 
 // addDir adds a directory of the tree, and those above it that the tree need not have. Duplicates are dropped at the end.
-func (p *planner) addDir(rel string, given, lazy bool) {
+func (p *planner) addDir(rel string, lazy bool) {
 	for dir := range self(rel) {
 		uid, gid, mode := p.owner(dir)
 		if name := p.name(dir); name != "." && name != "" {
-			p.entries = append(p.entries, entry{name: name, typ: tar.TypeDir, mode: mode, uid: uid, gid: gid, lazy: lazy, given: given && dir == rel})
+			p.entries = append(p.entries, entry{name: name, typ: tar.TypeDir, mode: mode, uid: uid, gid: gid, lazy: lazy})
 		}
 	}
 }
@@ -281,7 +285,7 @@ func (p *planner) include(rel string, optional bool) error {
 		return fmt.Errorf("%s is to be packed: %w", rel, err)
 	}
 	if rel != "." {
-		p.addDir(path.Dir(rel), false, p.spec.GzipSiblings)
+		p.addDir(path.Dir(rel), p.spec.GzipSiblings)
 	}
 	return p.walk(rel, fs.FileInfoToDirEntry(info))
 }
@@ -375,7 +379,10 @@ func (p *planner) finish() ([]entry, error) {
 		last := &out[len(out)-1]
 		switch {
 		case last.typ == tar.TypeDir && e.typ == tar.TypeDir:
-			last.lazy = last.lazy && e.lazy
+			last.lazy, last.spare = last.lazy && e.lazy, last.spare && e.spare
+		case last.spare:
+			*last = e
+		case e.spare:
 		case last.typ == tar.TypeDir || e.typ == tar.TypeDir:
 			return nil, fmt.Errorf("packing layer %q: %s would be a directory and a file or link at once", p.spec.Name, e.name)
 		case e.given:
@@ -604,7 +611,7 @@ func (l *loaded) read() (err error) {
 // compressSibling is what nginx sends for a file to clients that take gzip. The header names no file and no time.
 func compressSibling(data []byte) ([]byte, error) {
 	var b bytes.Buffer
-	z, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
+	z, err := newGzip(&b, gzip.BestCompression)
 	if err != nil {
 		return nil, err
 	}

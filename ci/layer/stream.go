@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -40,9 +41,20 @@ func newCompressor(c Compression, w io.Writer) (io.WriteCloser, error) {
 			zstd.WithEncoderConcurrency(min(max(2, runtime.GOMAXPROCS(0)), maxEncoders)),
 		)
 	case Gzip:
-		return gzip.NewWriterLevel(w, gzipLevel)
+		return newGzip(w, gzipLevel)
 	}
 	return nil, fmt.Errorf("compression %q is not known: use zstd or gzip", string(c))
+}
+
+// newGzip writes a header that names no file and no time. The package is not Go's own, which may compress differently from
+// one Go version to the next; this one's version is fixed by go.mod.
+func newGzip(w io.Writer, level int) (*gzip.Writer, error) {
+	z, err := gzip.NewWriterLevel(w, level)
+	if err != nil {
+		return nil, err
+	}
+	z.ModTime = time.Unix(0, 0) // the zero time.Time would be written as some year
+	return z, nil
 }
 
 // digester hashes and counts what passes to w.

@@ -47,7 +47,12 @@ func Walk(r io.Reader, mediaType string, fn func(*tar.Header, io.Reader) error) 
 		return fmt.Errorf("reading a layer: %w", err)
 	}
 	defer plain.Close()
-	tr := tar.NewReader(bufio.NewReaderSize(plain, 256<<10))
+	buffered := bufio.NewReaderSize(plain, 256<<10)
+	if _, err := buffered.Peek(1); err != nil {
+		// The tar reader would take nothing at all for a layer without entries.
+		return fmt.Errorf("reading a layer: %w", noEOF(err))
+	}
+	tr := tar.NewReader(buffered)
 	for {
 		h, err := tr.Next()
 		if errors.Is(err, io.EOF) {
@@ -61,10 +66,17 @@ func Walk(r io.Reader, mediaType string, fn func(*tar.Header, io.Reader) error) 
 		}
 	}
 	// What follows the end mark is padding, but reading it lets the decompressor check its checksum.
-	if _, err := io.Copy(io.Discard, plain); err != nil {
+	if _, err := io.Copy(io.Discard, buffered); err != nil {
 		return fmt.Errorf("reading a layer: %w", err)
 	}
 	return nil
+}
+
+func noEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 // Unpack writes a layer's entries below dest, which it makes if need be, as the layers of an image are applied one over

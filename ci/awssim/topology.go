@@ -5,11 +5,26 @@ package awssim
 type Topology struct {
 	Account string `json:"account"`
 	Region  string `json:"region"`
+
+	Repositories []RepositorySpec `json:"repositories,omitempty"`
+	Rules        []RuleSpec       `json:"rules,omitempty"`
+	LogGroups    []string         `json:"logGroups,omitempty"`
+	Secrets      []SecretSpec     `json:"secrets,omitempty"`
+	Parameters   []ParameterSpec  `json:"parameters,omitempty"`
+	Roles        []string         `json:"roles,omitempty"` // without path and ARN
 }
 
 // DefaultTopology is MageCloudKit's own.
 func DefaultTopology() *Topology {
-	return &Topology{Account: "111111111111", Region: "us-east-1"}
+	return &Topology{
+		Account: "111111111111", Region: "us-east-1",
+		Repositories: defaultRepositories(),
+		Rules:        defaultRules("111111111111", "us-east-1"),
+		LogGroups:    []string{"/ecs/production-app", "/ecs/production-consumers", "/ecs/production-cron"},
+		Secrets:      []SecretSpec{{Name: "production/magento", Value: `{"MYSQL_PASSWORD":"simulated","CRYPT_KEY":"simulated"}`}},
+		Parameters:   []ParameterSpec{{Name: "/production/magento/mysql-host", Value: "mysql.production.internal"}},
+		Roles:        []string{"ecsTaskExecutionRole", "magento-task", "ecsEventsRole"},
+	}
 }
 
 // build lets every service make its section of the topology, last constructor first: ECS, whose tasks need what

@@ -62,6 +62,13 @@ func New(cfg Config) (*World, error) {
 	// ECS stands first: see build.
 	for _, newService := range []func(*World) *service{
 		newECS,
+		newECR,
+		newEvents,
+		newLogs,
+		newSTS,
+		newSecrets,
+		newSSM,
+		newIAM,
 	} {
 		w.services = append(w.services, newService(w))
 	}

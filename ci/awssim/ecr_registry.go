@@ -1,0 +1,356 @@
+package awssim
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
+	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
+	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// dataPlane is ECR's registry as docker speaks to it: the OCI distribution protocol behind ECR's login. Blobs are
+// uploaded and served by go-containerregistry's registry; manifests and tags are those of ecrRegistry, so that an image
+// that was pushed is one that DescribeImages shows, and the repository's tag mutability holds.
+//
+// A request counts as the call of the API that IAM asks permission for: uploading a part is ecr:UploadLayerPart.
+// Faults strike it under that name, and it is recorded under it.
+//
+// https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html#registry_auth_http
+type dataPlane struct {
+	g       *ecrRegistry
+	service *service
+	blobs   http.Handler
+}
+
+func newDataPlane(g *ecrRegistry, s *service) *dataPlane {
+	return &dataPlane{g: g, service: s, blobs: registry.New(
+		registry.Logger(log.New(io.Discard, "", 0)), registry.WithBlobHandler(blobStore{g}))}
+}
+
+// ociTarget is what the path of a request names.
+type ociTarget struct {
+	repo string
+	kind string // "manifests", "blobs", "uploads", "tags"; empty for the registry itself
+	ref  string
+}
+
+func parseTarget(path string) (ociTarget, bool) {
+	rest := strings.Trim(strings.TrimPrefix(path, "/v2"), "/")
+	if rest == "" {
+		return ociTarget{}, true
+	}
+	parts := strings.Split(rest, "/")
+	n := len(parts)
+	switch {
+	case n >= 3 && parts[n-2] == "blobs" && parts[n-1] == "uploads":
+		return ociTarget{repo: strings.Join(parts[:n-2], "/"), kind: "uploads"}, true
+	case n >= 4 && parts[n-3] == "blobs" && parts[n-2] == "uploads":
+		return ociTarget{repo: strings.Join(parts[:n-3], "/"), kind: "uploads", ref: parts[n-1]}, true
+	case n >= 3 && slices.Contains([]string{"manifests", "blobs", "tags"}, parts[n-2]):
+		return ociTarget{repo: strings.Join(parts[:n-2], "/"), kind: parts[n-2], ref: parts[n-1]}, true
+	}
+	return ociTarget{}, false
+}
+
+// operation is the API's name for what a request does.
+func (t ociTarget) operation(method string) string {
+	return map[string]string{
+		"HEAD blobs":       "BatchCheckLayerAvailability",
+		"GET blobs":        "GetDownloadUrlForLayer",
+		"POST uploads":     "InitiateLayerUpload",
+		"PATCH uploads":    "UploadLayerPart",
+		"PUT uploads":      "CompleteLayerUpload",
+		"HEAD manifests":   "BatchGetImage",
+		"GET manifests":    "BatchGetImage",
+		"PUT manifests":    "PutImage",
+		"DELETE manifests": "BatchDeleteImage",
+		"GET tags":         "ListImages",
+	}[method+" "+t.kind]
+}
+
+func (p *dataPlane) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	rw.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
+	t, ok := parseTarget(r.URL.Path)
+	op := t.operation(r.Method)
+	if !ok || t.kind != "" && op == "" {
+		writeOCIError(rw, r, &Error{Code: "UNSUPPORTED", Message: "The operation is unsupported.", Status: http.StatusNotFound})
+		return
+	}
+	var manifest []byte
+	if op == "PutImage" {
+		var err error
+		if manifest, err = io.ReadAll(http.MaxBytesReader(rw, r.Body, 4<<20)); err != nil { // ECR's limit of a manifest
+			writeOCIError(rw, r, errf("InvalidParameterException", "%v", err))
+			return
+		}
+	}
+	answer := p.exchange(r, t, op, manifest)
+	if answer.delay > 0 && p.g.w.clock.Sleep(r.Context(), answer.delay) != nil {
+		return // the client is gone
+	}
+	if answer.after && answer.serve != nil { // it is done, and then the answer is lost
+		answer.serve(&swallow{header: http.Header{}}, r)
+	}
+	switch {
+	case answer.drop:
+		panic(http.ErrAbortHandler) // net/http's way to cut the connection
+	case answer.err != nil:
+		writeOCIError(rw, r, answer.err)
+	default:
+		answer.serve(rw, r)
+	}
+}
+
+// ociAnswer is what is to become of a request.
+type ociAnswer struct {
+	serve func(http.ResponseWriter, *http.Request)
+	err   *Error
+	delay time.Duration
+	drop  bool
+	after bool // the answer is an error, or none, although it is done
+}
+
+// exchange carries a request out as far as the world is concerned. What moves blobs is left to serve, with the world
+// unlocked: an upload may take as long as it likes.
+func (p *dataPlane) exchange(r *http.Request, t ociTarget, op string, manifest []byte) ociAnswer {
+	w := p.g.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.catchUp()
+	c := &call{w: w, service: p.service, op: op, id: w.newID("request"), host: r.Host, secure: r.TLS != nil}
+	caller, e := p.login(r)
+	if e != nil {
+		return ociAnswer{err: e}
+	}
+	c.caller = caller
+	if op == "" {
+		return ociAnswer{serve: func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusOK) }}
+	}
+	rec := Call{Time: w.now, Op: c.action(), Caller: c.caller.ARN, Agent: r.UserAgent(), Request: c.id}
+	rec.Input, _ = json.Marshal(map[string]string{"repositoryName": t.repo, t.kind: t.ref}) // strings always marshal
+	out, e, hit := c.carryOut(&operation{run: func(c *call, _ any) (any, error) { return p.perform(c, r, t, manifest) }}, nil)
+	a := ociAnswer{err: e}
+	a.serve, _ = out.(func(http.ResponseWriter, *http.Request))
+	if hit != nil {
+		rec.Fault = hit.Kind
+		a.drop = hit.Kind == DropBefore || hit.Kind == DropAfter
+		a.after = hit.Kind == DropAfter || hit.Kind == BrokenLate
+		if hit.Kind == BrokenLate && e != nil && t.kind == "uploads" {
+			a.serve = p.blobs.ServeHTTP
+		}
+		if hit.Kind == Slow {
+			a.delay = time.Duration(hit.Delay)
+		}
+	}
+	w.record(rec, reply{}, e)
+	return a
+}
+
+// perform does what a request asks for, and returns what writes the answer.
+func (p *dataPlane) perform(c *call, r *http.Request, t ociTarget, manifest []byte) (any, error) {
+	repo, err := p.g.repo(nil, &t.repo)
+	if err != nil {
+		return nil, err
+	}
+	switch c.op {
+	case "PutImage":
+		return p.put(repo, t, r.Header.Get("Content-Type"), manifest)
+	case "BatchGetImage":
+		return p.get(c, repo, t)
+	case "BatchDeleteImage":
+		return p.remove(repo, t)
+	case "ListImages":
+		return p.tags(repo, t)
+	}
+	return func(rw http.ResponseWriter, r *http.Request) {
+		// ECR does not mount blobs of other repositories unless the registry is set to: the client has to upload.
+		q := r.URL.Query()
+		q.Del("mount")
+		q.Del("from")
+		r.URL.RawQuery = q.Encode()
+		p.blobs.ServeHTTP(rw, r)
+	}, nil
+}
+
+// identifier is how the API names what a manifest's path names.
+func (t ociTarget) identifier() types.ImageIdentifier {
+	if strings.Contains(t.ref, ":") {
+		return types.ImageIdentifier{ImageDigest: aws.String(t.ref)}
+	}
+	return types.ImageIdentifier{ImageTag: aws.String(t.ref)}
+}
+
+func (p *dataPlane) put(repo *ecrRepo, t ociTarget, mediaType string, manifest []byte) (any, error) {
+	id := t.identifier()
+	im, err := p.g.store(repo, manifest, mediaType, aws.ToString(id.ImageTag), aws.ToString(id.ImageDigest))
+	if err != nil {
+		return nil, err
+	}
+	return func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Docker-Content-Digest", im.digest)
+		rw.Header().Set("Location", fmt.Sprintf("/v2/%s/manifests/%s", t.repo, im.digest))
+		rw.WriteHeader(http.StatusCreated)
+	}, nil
+}
+
+func (p *dataPlane) get(c *call, repo *ecrRepo, t ociTarget) (any, error) {
+	im, code, _ := repo.find(t.identifier())
+	if code != "" {
+		return nil, errf("ImageNotFoundException", "Requested image not found")
+	}
+	if im.status != types.ImageStatusActive {
+		return nil, errf("ImageArchivedException", "The image with digest '%s' is archived", im.digest)
+	}
+	im.pulled = c.now()
+	return func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Docker-Content-Digest", im.digest)
+		rw.Header().Set("Content-Type", im.mediaType)
+		rw.Header().Set("Content-Length", fmt.Sprint(len(im.manifest)))
+		rw.WriteHeader(http.StatusOK)
+		if r.Method == http.MethodGet {
+			_, _ = rw.Write(im.manifest) // a client that has gone away needs no answer
+		}
+	}, nil
+}
+
+func (p *dataPlane) remove(repo *ecrRepo, t ociTarget) (any, error) {
+	id := t.identifier()
+	im, code, _ := repo.find(id)
+	if code != "" {
+		return nil, errf("ImageNotFoundException", "Requested image not found")
+	}
+	if code, reason := repo.remove(im, aws.ToString(id.ImageTag), aws.ToString(id.ImageDigest), &ecr.BatchDeleteImageOutput{}); code != "" {
+		return nil, errf("InvalidParameterException", "%s", reason)
+	}
+	return func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusAccepted) }, nil
+}
+
+func (p *dataPlane) tags(repo *ecrRepo, t ociTarget) (any, error) {
+	tags := append([]string{}, slices.Sorted(maps.Keys(repo.byTag))...)
+	return func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(rw).Encode(map[string]any{"name": t.repo, "tags": tags}) // a client that has gone away needs no answer
+	}, nil
+}
+
+// login finds out whose token a request carries.
+func (p *dataPlane) login(r *http.Request) (Identity, *Error) {
+	user, password, ok := r.BasicAuth()
+	token, known := p.g.tokens[password]
+	switch {
+	case !ok || user != "AWS" || !known:
+		return Identity{}, &Error{Code: "UNAUTHORIZED", Message: "Not Authorized", Status: http.StatusUnauthorized}
+	case !p.g.w.now.Before(token.expires):
+		return Identity{}, &Error{Code: "DENIED", Message: "Your authorization token has expired. Reauthenticate and try again.", Status: http.StatusForbidden}
+	}
+	return token.caller, nil
+}
+
+// ociErrors are the registry's words for the API's errors.
+var ociErrors = map[string]struct {
+	code   string
+	status int
+}{
+	"RepositoryNotFoundException":       {"NAME_UNKNOWN", 404},
+	"ImageNotFoundException":            {"MANIFEST_UNKNOWN", 404},
+	"ReferencedImagesNotFoundException": {"MANIFEST_UNKNOWN", 404},
+	"ImageArchivedException":            {"DENIED", 403},
+	"LayersNotFoundException":           {"MANIFEST_BLOB_UNKNOWN", 404},
+	"ImageTagAlreadyExistsException":    {"TAG_INVALID", 400},
+	"ImageDigestDoesNotMatchException":  {"DIGEST_INVALID", 400},
+	"InvalidParameterException":         {"MANIFEST_INVALID", 400},
+	"AccessDeniedException":             {"DENIED", 403},
+	"ThrottlingException":               {"TOOMANYREQUESTS", 429},
+	"ExpiredTokenException":             {"DENIED", 403},
+	"UnrecognizedClientException":       {"DENIED", 403},
+	"ServerException":                   {"UNKNOWN", 500},
+}
+
+func writeOCIError(rw http.ResponseWriter, r *http.Request, e *Error) {
+	// A client that is still sending a blob must get to read the answer.
+	_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, 64<<20))
+	code, status := e.Code, e.Status
+	if oci, ok := ociErrors[e.Code]; ok {
+		code, status = oci.code, oci.status
+	}
+	if status == 0 {
+		status = http.StatusBadRequest
+	}
+	if status == http.StatusUnauthorized {
+		rw.Header().Set("Www-Authenticate", fmt.Sprintf(`Basic realm="https://%s/",service="ecr.amazonaws.com"`, r.Host))
+	}
+	rw.Header().Set("Content-Type", "application/json; charset=utf-8")
+	rw.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		_ = json.NewEncoder(rw).Encode(map[string]any{"errors": []map[string]string{{"code": code, "message": e.Message}}}) // a client that has gone away needs no answer
+	}
+}
+
+// swallow is a ResponseWriter for an answer that nobody gets.
+type swallow struct{ header http.Header }
+
+func (s *swallow) Header() http.Header         { return s.header }
+func (s *swallow) Write(b []byte) (int, error) { return len(b), nil }
+func (s *swallow) WriteHeader(int)             {}
+
+// blobStore keeps the blobs of the repositories. A blob that another repository has is not there.
+type blobStore struct{ g *ecrRegistry }
+
+var (
+	_ registry.BlobHandler     = blobStore{}
+	_ registry.BlobStatHandler = blobStore{}
+	_ registry.BlobPutHandler  = blobStore{}
+)
+
+func (s blobStore) lookUp(repo string, h v1.Hash) ([]byte, error) {
+	s.g.w.mu.Lock()
+	defer s.g.w.mu.Unlock()
+	if r := s.g.repos[repo]; r != nil && r.blobs[h.String()] {
+		return s.g.blobs[h.String()], nil
+	}
+	return nil, registry.ErrNotFound
+}
+
+// Stat returns the size of a blob.
+func (s blobStore) Stat(_ context.Context, repo string, h v1.Hash) (int64, error) {
+	b, err := s.lookUp(repo, h)
+	return int64(len(b)), err
+}
+
+// Get opens a blob.
+func (s blobStore) Get(_ context.Context, repo string, h v1.Hash) (io.ReadCloser, error) {
+	b, err := s.lookUp(repo, h)
+	if err != nil {
+		return nil, err
+	}
+	return io.NopCloser(bytes.NewReader(b)), nil
+}
+
+// Put keeps a blob, whose digest is checked while it is read.
+func (s blobStore) Put(_ context.Context, repo string, h v1.Hash, rc io.ReadCloser) error {
+	b, err := io.ReadAll(rc)
+	if err != nil {
+		return err
+	}
+	s.g.w.mu.Lock()
+	defer s.g.w.mu.Unlock()
+	r := s.g.repos[repo]
+	if r == nil {
+		return fmt.Errorf("the repository %s was deleted during the upload", repo)
+	}
+	s.g.blobs[h.String()] = b
+	r.blobs[h.String()] = true
+	return nil
+}

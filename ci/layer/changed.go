@@ -145,9 +145,9 @@ func planChanged(name, root string, before Snapshot, skip []string) ([]entry, er
 		return nil, fmt.Errorf("packing layer %q: skip: %w", name, err)
 	}
 	var entries []entry
-	now := map[string]bool{}
+	isDir := map[string]bool{".": true} // of what is there now
 	err = scan(root, m, func(rel string, st State) error {
-		now[rel] = true
+		isDir[rel] = st.Mode&unix.S_IFMT == unix.S_IFDIR
 		old, had := before[rel]
 		e := entry{name: rel, mode: int64(st.Mode & 0o7777), uid: int(st.UID), gid: int(st.GID), lazy: had && st.same(old)}
 		full := filepath.Join(root, rel)
@@ -182,7 +182,8 @@ func planChanged(name, root string, before Snapshot, skip []string) ([]entry, er
 	}
 	for rel := range before {
 		// Below a deleted directory, or one that became a file, nothing needs saying.
-		if up := path.Dir(rel); !now[rel] && (up == "." || now[up]) {
+		up := path.Dir(rel)
+		if _, is := isDir[rel]; !is && isDir[up] {
 			entries = append(entries, entry{name: path.Join(up, whiteout+path.Base(rel)), typ: tar.TypeReg, mode: 0o644})
 		}
 	}

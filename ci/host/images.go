@@ -1,12 +1,14 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -17,9 +19,16 @@ import (
 	"github.com/magecloudkit/pipeline/magento/docker"
 )
 
-// Bases are the images that a build's images stand on: references that
-// [image.OpenBase] takes.
-type Bases map[string]string
+// Bases are what a build's images stand on, by the images' names.
+type Bases map[string]Base
+
+// Base is an image that another one stands on.
+type Base struct {
+	// Ref is a reference that [image.OpenBase] takes.
+	Ref string
+	// From is where it came from, with its digest, when Ref is a copy of it.
+	From string
+}
 
 // Assembled is one of a build's images: what it was made from, and what it is.
 type Assembled struct {
@@ -54,13 +63,17 @@ func (r *Runner) Images(ctx context.Context, tree string, rel build.Release, pla
 	}
 	var out []Assembled
 	for _, im := range described {
-		im.Base = bases[im.Name]
-		base, err := image.OpenBase(ctx, im.Base, platform)
+		from := bases[im.Name]
+		base, err := image.OpenBase(ctx, from.Ref, platform)
 		if err != nil {
 			return nil, fmt.Errorf("the base of image %s: %w", im.Name, err)
 		}
-		if local, err := image.ParseReference(im.Base); err == nil && local.Kind != image.KindRegistry && local.Kind != image.KindScratch {
-			im.Base = "" // a path says nothing on another machine
+		// A path says nothing on another machine, and a copy's digest nothing of
+		// its original.
+		if name, digest, ok := strings.Cut(from.From, "@"); ok {
+			im.Config.Labels[image.LabelBaseName], im.Config.Labels[image.LabelBaseDigest] = name, digest
+		} else if ref, err := image.ParseReference(from.Ref); err == nil && ref.Kind == image.KindRegistry {
+			im.Base = from.Ref
 		}
 		done, err := image.Assemble(base, im, r.Blob)
 		if err != nil {
@@ -70,7 +83,7 @@ func (r *Runner) Images(ctx context.Context, tree string, rel build.Release, pla
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, Assembled{Name: im.Name, Base: bases[im.Name], Summary: summary, Image: done})
+		out = append(out, Assembled{Name: im.Name, Base: cmp.Or(from.From, from.Ref), Summary: summary, Image: done})
 	}
 	return out, nil
 }

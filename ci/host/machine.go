@@ -1,14 +1,12 @@
 package host
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/url"
-	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -33,31 +31,6 @@ func PHP(ctx context.Context, environ []string) (*store.PHP, error) {
 		return nil, fmt.Errorf("asking php for its version and extensions: %w", err)
 	}
 	return &php, nil
-}
-
-// Memory is how many bytes of memory this machine, or the container that this
-// process is in, has at most; 0: unknown.
-func Memory() int64 {
-	total := int64(0)
-	if f, err := os.Open("/proc/meminfo"); err == nil {
-		defer f.Close()
-		for s := bufio.NewScanner(f); s.Scan(); {
-			if rest, ok := strings.CutPrefix(s.Text(), "MemTotal:"); ok {
-				kb, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
-				total = kb << 10
-			}
-		}
-	}
-	for _, file := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
-		raw, err := os.ReadFile(file)
-		if err != nil {
-			continue
-		}
-		if limit, err := strconv.ParseInt(strings.TrimSpace(string(raw)), 10, 64); err == nil && limit > 0 && (total == 0 || limit < total) {
-			total = limit
-		}
-	}
-	return total
 }
 
 // Commit is what git tells of a store's source. Its zero value: nothing.

@@ -15,6 +15,7 @@ import (
 	"github.com/magecloudkit/pipeline/ci/build"
 	"github.com/magecloudkit/pipeline/ci/host"
 	"github.com/magecloudkit/pipeline/ci/layer"
+	"github.com/magecloudkit/pipeline/ci/machine"
 	"github.com/magecloudkit/pipeline/ci/store"
 )
 
@@ -183,7 +184,7 @@ func (f *buildFlags) check(ctx context.Context, e *env) (store.Report, *store.St
 	return s.Check(store.Options{
 		PHP:         php,
 		Credentials: credentials,
-		Memory:      host.Memory(),
+		Memory:      machine.Memory(),
 		Locales:     f.locales,
 		Themes:      f.themes,
 	}), s, nil
@@ -334,10 +335,10 @@ that the store needs; 'dagger call php-base' makes one.`,
 				if err != nil {
 					return err
 				}
-				bases := host.Bases{build.Magento: phpBase, build.Nginx: nginxBase}
 				if phpBase == "" {
-					bases[build.Magento] = build.PHPImage(s.PHPMinor())
+					phpBase = build.PHPImage(s.PHPMinor())
 				}
+				bases := host.Bases{build.Magento: {Ref: phpBase}, build.Nginx: {Ref: nginxBase}}
 				tree, err := j.Install(ctx)
 				if err != nil {
 					return err

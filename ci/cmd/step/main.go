@@ -37,7 +37,8 @@ func (l *list) Set(v string) error { *l = append(*l, v); return nil }
 
 type args struct {
 	step, tree, results, cache, release, plan, platform, out string
-	compression, basePHP, baseNginx                          string
+	compression                                              string
+	bases                                                    host.Bases
 	earlier                                                  list
 }
 
@@ -56,8 +57,16 @@ func run(ctx context.Context, argv []string) error {
 	fl.StringVar(&a.cache, "cache", "", "directory of earlier results by key")
 	fl.StringVar(&a.compression, "compression", "", "zstd or gzip")
 	fl.StringVar(&a.platform, "platform", "", "the images' platform")
-	fl.StringVar(&a.basePHP, "base-"+build.Magento, "", "base of image "+build.Magento)
-	fl.StringVar(&a.baseNginx, "base-"+build.Nginx, "", "base of image "+build.Nginx)
+	a.bases = host.Bases{}
+	fl.Func("base", "base of an image: NAME=REFERENCE,ORIGIN", func(v string) error {
+		name, refs, ok := strings.Cut(v, "=")
+		ref, from, ok2 := strings.Cut(refs, ",")
+		if !ok || !ok2 {
+			return errors.New("use NAME=REFERENCE,ORIGIN")
+		}
+		a.bases[name] = host.Base{Ref: ref, From: from}
+		return nil
+	})
 	fl.StringVar(&a.out, "out", "", "directory for the images' archives")
 	if err := fl.Parse(argv[1:]); err != nil {
 		return err
@@ -140,7 +149,7 @@ func images(ctx context.Context, r *host.Runner, a args) error {
 			return err
 		}
 	}
-	done, err := r.Images(ctx, a.tree, rel, a.platform, layers, host.Bases{build.Magento: a.basePHP, build.Nginx: a.baseNginx})
+	done, err := r.Images(ctx, a.tree, rel, a.platform, layers, a.bases)
 	if err != nil {
 		return err
 	}

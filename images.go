@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/magecloudkit/pipeline/ci/build"
+	"github.com/magecloudkit/pipeline/internal/dagger"
+)
+
+// Build is a store's two images.
+type Build struct {
+	// The build's number, and the tag of its images.
+	BuildNum string
+	// The commit that was built.
+	Revision string
+	// The PHP release line that the store runs on.
+	PHP string
+	// The version of Magento or Mage-OS.
+	MagentoVersion string
+	// The digest of image magento2.
+	MagentoDigest string
+	// What a host that has none of its layers downloads for image magento2, in bytes.
+	MagentoSize int
+	// The digest of image nginx.
+	NginxDigest string
+	// What a host that has none of its layers downloads for image nginx, in bytes.
+	NginxSize int
+
+	// +private
+	Archives *dagger.Directory
+	// +private
+	Platform dagger.Platform
+}
+
+// Magento is the magento2 image: php-fpm with the whole store.
+func (b *Build) Magento() *dagger.Container { return b.image(build.Magento) }
+
+// Nginx is the nginx image: nginx with the store's static files.
+func (b *Build) Nginx() *dagger.Container { return b.image(build.Nginx) }
+
+func (b *Build) image(name string) *dagger.Container {
+	return dag.Container(dagger.ContainerOpts{Platform: b.Platform}).Import(b.Archives.File(name + ".tar"))
+}
+
+// Export is both images as OCI image layouts, magento2/ and nginx/, which skopeo,
+// crane and `mck push` read.
+func (b *Build) Export() *dagger.Directory {
+	ctr := dag.Container().From(golangImage).WithMountedDirectory("/archives", b.Archives)
+	for _, name := range []string{build.Magento, build.Nginx} {
+		ctr = ctr.WithExec([]string{"sh", "-euc", fmt.Sprintf("mkdir -p /out/%[1]s && tar -xf /archives/%[1]s.tar -C /out/%[1]s", name)})
+	}
+	return ctr.Directory("/out")
+}
+
+// assemble puts the images together from the packed layers.
+func (p *planned) assemble(ctx context.Context, done *precompiled, rel build.Release, platform dagger.Platform) (*Build, error) {
+	args := []string{stepBin, "images", "--tree", treeDir, "--results", mckDir + "/images", "--out", "/out", "--compression", p.Compression,
+		"--platform", string(platform), "--plan", mckDir + "/plan.json", "--release", mckDir + "/release.json"}
+	ctr := done.app
+	for _, of := range []struct{ name, ref string }{{build.Magento, p.phpRef}, {build.Nginx, p.NginxImage}} {
+		base := dag.Container(dagger.ContainerOpts{Platform: platform}).From(of.ref)
+		origin, err := base.ImageRef(ctx)
+		if err != nil {
+			return nil, err
+		}
+		at := mckDir + "/base-" + of.name + ".tar"
+		ctr = ctr.WithMountedFile(at, base.AsTarball())
+		args = append(args, "--base", of.name+"=oci-archive:"+at+","+origin)
+	}
+	ctr, err := done.mount(ctr, &args)
+	if err != nil {
+		return nil, err
+	}
+	if len(p.missing) > 0 {
+		at := mckDir + "/earlier/extensions"
+		extended, err := p.extended(ctx, dag.Container(dagger.ContainerOpts{Platform: platform}).From(p.phpRef))
+		if err != nil {
+			return nil, err
+		}
+		ctr = ctr.WithMountedDirectory(at, extended.Directory(mckDir+"/extensions"))
+		args = append(args, "--earlier", at)
+	}
+	if ctr, err = withJSON(ctr, mckDir+"/plan.json", p.steps); err != nil {
+		return nil, err
+	}
+	if ctr, err = withJSON(ctr, mckDir+"/release.json", rel); err != nil {
+		return nil, err
+	}
+	out, err := ctr.WithExec(args).Directory("/out").Sync(ctx)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := out.File("images.json").Contents(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var images []struct {
+		Name    string
+		Summary struct {
+			Digest string
+			Size   int
+		}
+	}
+	if err := json.Unmarshal([]byte(raw), &images); err != nil {
+		return nil, fmt.Errorf("what the build says of its images cannot be read: %w", err)
+	}
+	b := &Build{BuildNum: rel.BuildNum, Revision: rel.Revision, PHP: p.store.PHPMinor(), MagentoVersion: p.store.MagentoVersion(), Archives: out, Platform: platform}
+	for _, im := range images {
+		switch im.Name {
+		case build.Magento:
+			b.MagentoDigest, b.MagentoSize = im.Summary.Digest, im.Summary.Size
+		case build.Nginx:
+			b.NginxDigest, b.NginxSize = im.Summary.Digest, im.Summary.Size
+		}
+	}
+	return b, nil
+}

@@ -43,9 +43,7 @@ final class Signature
         $text .= ($parameter->isPassedByReference() ? '&' : '') . ($parameter->isVariadic() ? '...' : '');
         $text .= '$' . $parameter->getName();
         if ($parameter->isDefaultValueAvailable()) {
-            $text .= ' = ' . ($parameter->isDefaultValueConstant()
-                ? '\\' . ltrim($parameter->getDefaultValueConstantName(), '\\')
-                : \Magento\Framework\App\Export::php($parameter->getDefaultValue()));
+            $text .= ' = ' . \Magento\Framework\App\Export::php($parameter->getDefaultValue());
         }
         return $text;
     }

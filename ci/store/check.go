@@ -182,7 +182,7 @@ func (c *checker) credentials() {
 		case src.host == magentoHost && c.fetched(src):
 			what := "composer.json asks it for packages"
 			if c.lock != nil {
-				what = count(len(src.dists), "locked package") + " come from it"
+				what = fmt.Sprintf("%s %s from it", count(len(src.dists), "locked package"), verb(src.dists, "comes", "come"))
 			}
 			c.add(Error, "credentials-missing", magentoHost, magentoKeys, "there are no credentials for it, and %s", what)
 		case src.host == magentoHost:
@@ -475,11 +475,8 @@ func (c *checker) themesExist() {
 	}
 	for _, name := range c.o.Themes {
 		t := c.resolveTheme(name)
-		if severity := c.absent(t); severity != "" && !containsTheme(known, t) {
-			if len(listed) > 0 {
-				severity = Error // config.php was dumped from an installed store, whose themes it lists
-			}
-			c.add(severity, "theme-unknown", "--themes", "name one of "+strings.Join(names, ", "), "there is no theme %q", name)
+		if c.absent(t) != "" && !containsTheme(known, t) {
+			c.add(Error, "theme-unknown", "--themes", "name one of "+strings.Join(names, ", "), "there is no theme %q", name)
 		}
 	}
 	named, _ := c.config.namedThemes()

@@ -31,15 +31,16 @@ type manifest struct {
 	content      map[string]ordered // top-level keys, for the content hash
 }
 
-// object is a JSON object whose values are read when they are needed. PHP writes an empty one as [].
+// object is a JSON object whose values are read when they are needed. Whatever else stands in its place counts as empty:
+// PHP writes an empty one as [].
 type object map[string]json.RawMessage
 
 func (o *object) UnmarshalJSON(b []byte) error {
-	if bytes.Equal(b, []byte("[]")) {
-		*o = nil
-		return nil
+	var m map[string]json.RawMessage
+	if json.Unmarshal(b, &m) == nil {
+		*o = m
 	}
-	return json.Unmarshal(b, (*map[string]json.RawMessage)(o))
+	return nil
 }
 
 // object is the object at a key; empty when there is none.
@@ -63,9 +64,12 @@ func (o object) text(key string) string {
 type links map[string]string
 
 func (l *links) UnmarshalJSON(b []byte) error {
-	var raw object
-	if err := json.Unmarshal(b, &raw); err != nil {
-		return errors.New("a list of requirements must be a JSON object of package names and version constraints")
+	if bytes.Equal(b, []byte("[]")) { // how PHP writes an empty object
+		return nil
+	}
+	var raw map[string]json.RawMessage
+	if json.Unmarshal(b, &raw) != nil {
+		return errors.New("requirements must be a JSON object of package names and version constraints")
 	}
 	*l = make(links, len(raw))
 	for name, v := range raw {
@@ -90,8 +94,8 @@ func (r *repositories) UnmarshalJSON(b []byte) error {
 	var list []json.RawMessage
 	if err := json.Unmarshal(b, &list); err != nil {
 		var byName map[string]json.RawMessage
-		if err := json.Unmarshal(b, &byName); err != nil {
-			return err
+		if json.Unmarshal(b, &byName) != nil {
+			return errors.New("repositories must be a JSON list or object")
 		}
 		for _, name := range slices.Sorted(maps.Keys(byName)) {
 			list = append(list, byName[name])

@@ -33,7 +33,9 @@ var designTypes = []string{
 	`Magento\Framework\View\Template\Html\`,
 	`Magento\Framework\View\Url`,
 	`Magento\RequireJs\`,
-	`Magento\Theme\Model\`,
+	`Magento\Theme\Model\Design`,
+	`Magento\Theme\Model\Theme`,
+	`Magento\Theme\Model\View\`,
 	`Magento\Translation\`,
 }
 

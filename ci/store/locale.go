@@ -28,23 +28,17 @@ var nonLetters = regexp.MustCompile(`[^A-Za-z]+`)
 // A locale is a language, perhaps a script, and a country.
 var localePattern = regexp.MustCompile(`^[a-z]{2,3}(?:_[A-Z][a-z]{3})?_[A-Z]{2}$`)
 
-// likelyLocale is the allowed locale that was probably meant, or "".
+// likelyLocale is the allowed locale that was probably meant, or "": de-de is de_DE; zh_CN, with its script left out, is
+// zh_Hans_CN.
 func likelyLocale(given string) string {
-	fold := func(l string) string { return nonLetters.ReplaceAllString(strings.ToLower(l), "") }
-	want := fold(given)
+	want := nonLetters.Split(given, -1)
 	for _, l := range allowedLocales {
-		if fold(l) == want {
+		parts := strings.Split(l, "_")
+		if slices.EqualFunc(parts, want, strings.EqualFold) {
 			return l
 		}
-	}
-	// zh_CN is Magento's zh_Hans_CN: same language and country, the script left out.
-	if m := regexp.MustCompile(`^([a-zA-Z]{2,3})[_-]([a-zA-Z]{2})$`).FindStringSubmatch(given); m != nil {
-		i := slices.IndexFunc(allowedLocales, func(l string) bool {
-			parts := nonLetters.Split(l, -1)
-			return len(parts) == 3 && strings.ToLower(parts[0]) == strings.ToLower(m[1]) && strings.ToLower(parts[2]) == strings.ToLower(m[2])
-		})
-		if i >= 0 {
-			return allowedLocales[i]
+		if len(parts) == 3 && slices.EqualFunc([]string{parts[0], parts[2]}, want, strings.EqualFold) {
+			return l
 		}
 	}
 	return ""

@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -104,6 +105,9 @@ func satisfies(c string, v version) bool {
 	return err != nil || parsed.allows(v)
 }
 
+// firstVersion is the lowest version that a constraint such as ">=2.4.7 <2.4.8" names, as people write them.
+var firstVersion = regexp.MustCompile(`\d+(?:\.\d+)*`)
+
 // usualPHP is the newest PHP that both the wanted Magento and the one before it support.
 func (s *Store) usualPHP() string {
 	edition, wanted, _ := s.product()
@@ -112,7 +116,7 @@ func (s *Store) usualPHP() string {
 		// Mage-OS 1.0 is Magento 2.4.7; 1.1 to 2 are 2.4.8; 3 is 2.4.9.
 		lines = []struct{ magento, php string }{{"1.1", "8.4"}, {"1.0", "8.3"}}
 	}
-	v, _, _, err := parseVersion(strings.TrimLeft(wanted, "^~>=v "))
+	v, _, _, err := parseVersion(firstVersion.FindString(wanted))
 	if err == nil {
 		for _, l := range lines {
 			if from, _, _, _ := parseVersion(l.magento); v.asDev().compare(from.asDev()) >= 0 {
@@ -134,7 +138,7 @@ func (s *Store) RequiredExtensions() []string {
 			set[normalExtension(ext)] = true
 		}
 	}
-	return slices.Sorted(maps.Keys(set))
+	return append([]string{}, slices.Sorted(maps.Keys(set))...)
 }
 
 // RecommendedExtensions are those that a store should have though nothing requires them: for speed (opcache, apcu), for

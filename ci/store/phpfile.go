@@ -512,6 +512,8 @@ func (r *phpReader) found() string {
 		return "a string"
 	case phpInt, phpFloat:
 		return "a number"
+	case phpName, phpVar:
+		return "a name"
 	}
 	return strconv.Quote(r.tok.text)
 }
@@ -583,6 +585,8 @@ func (r *phpReader) skip() any {
 	return unknown{}
 }
 
+var wordOperators = map[string]bool{"and": true, "or": true, "xor": true, "instanceof": true}
+
 // expr evaluates an expression; what is not made of literals is unknown.
 func (r *phpReader) expr() any {
 	if r.depth++; r.depth > maxNesting {
@@ -611,7 +615,7 @@ func (r *phpReader) expr() any {
 	if r.err != nil || r.ends() {
 		return v
 	}
-	if r.tok.kind != phpPunct && r.tok.kind != phpName {
+	if r.tok.kind != phpPunct && !(r.tok.kind == phpName && wordOperators[strings.ToLower(r.tok.text)]) {
 		// Two values in a row: between elements this is a forgotten comma.
 		if _, dark := v.(unknown); !dark {
 			r.fail("expected , or a closing bracket, found %s", r.found())

@@ -6,6 +6,11 @@ type Topology struct {
 	Account string `json:"account"`
 	Region  string `json:"region"`
 
+	Clusters        []ClusterSpec        `json:"clusters,omitempty"`
+	TaskDefinitions []TaskDefinitionSpec `json:"taskDefinitions,omitempty"`
+	Services        []ServiceSpec        `json:"services,omitempty"`
+	Behaviors       []Behavior           `json:"behaviors,omitempty"`
+
 	Repositories []RepositorySpec `json:"repositories,omitempty"`
 	Rules        []RuleSpec       `json:"rules,omitempty"`
 	LogGroups    []string         `json:"logGroups,omitempty"`
@@ -16,14 +21,19 @@ type Topology struct {
 
 // DefaultTopology is MageCloudKit's own.
 func DefaultTopology() *Topology {
+	const account, region = "111111111111", "us-east-1"
 	return &Topology{
-		Account: "111111111111", Region: "us-east-1",
-		Repositories: defaultRepositories(),
-		Rules:        defaultRules("111111111111", "us-east-1"),
-		LogGroups:    []string{"/ecs/production-app", "/ecs/production-consumers", "/ecs/production-cron"},
-		Secrets:      []SecretSpec{{Name: "production/magento", Value: `{"MYSQL_PASSWORD":"simulated","CRYPT_KEY":"simulated"}`}},
-		Parameters:   []ParameterSpec{{Name: "/production/magento/mysql-host", Value: "mysql.production.internal"}},
-		Roles:        []string{"ecsTaskExecutionRole", "magento-task", "ecsEventsRole"},
+		Account: account, Region: region,
+		Clusters:        defaultClusters(),
+		TaskDefinitions: defaultTaskDefinitions(account, region),
+		Services:        defaultServices(account, region),
+		Behaviors:       defaultBehaviors(),
+		Repositories:    defaultRepositories(),
+		Rules:           defaultRules(account, region),
+		LogGroups:       []string{"/ecs/production-app", "/ecs/production-consumers", "/ecs/production-cron"},
+		Secrets:         []SecretSpec{{Name: "production/magento", Value: `{"MYSQL_PASSWORD":"simulated","CRYPT_KEY":"simulated"}`}},
+		Parameters:      []ParameterSpec{{Name: "/production/magento/mysql-host", Value: "mysql.production.internal"}},
+		Roles:           []string{"ecsTaskExecutionRole", "magento-task", "ecsEventsRole"},
 	}
 }
 

@@ -246,6 +246,7 @@ func (c *call) carryOut(o *operation, in any) (any, *Error, *armedFault) {
 	if err != nil {
 		return nil, asError(err), hit
 	}
+	w.upon(c.action())
 	if hit != nil && hit.Kind == BrokenLate {
 		return nil, hit.answer(c), hit
 	}

@@ -41,6 +41,10 @@ type World struct {
 	readLag   time.Duration
 	calls     []Call
 	observers []func(Call)
+	ecs       *ecsAPI
+	behaviors []*armedBehavior
+	facts     map[string]string
+	plans     []*armedIntervention
 }
 
 // New makes a world. An error names what is wrong with the topology.
@@ -52,7 +56,7 @@ func New(cfg Config) (*World, error) {
 	w := &World{
 		account: top.Account, region: top.Region,
 		clock: cfg.Clock, seed: cfg.Seed, logf: cfg.Logf,
-		ids: map[string]uint64{}, people: map[string]Identity{},
+		ids: map[string]uint64{}, people: map[string]Identity{}, facts: map[string]string{},
 	}
 	if w.clock == nil {
 		w.clock = &VirtualClock{}
@@ -97,9 +101,13 @@ func (w *World) catchUp() { w.runUntil(w.clock.Now()) }
 
 func (w *World) runUntil(t time.Time) {
 	for e := w.agenda.next(t); e != nil; e = w.agenda.next(t) {
-		w.now = e.at
+		if e.at.After(w.now) {
+			w.ecs.flush() // a service looks at one time as it does when everything of that time has happened
+			w.now = e.at
+		}
 		e.do()
 	}
+	w.ecs.flush()
 	if t.After(w.now) {
 		w.now = t
 	}

@@ -1,0 +1,109 @@
+package awssim
+
+import (
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+)
+
+// Shape is a value of the API in a topology: JSON has it as the API does.
+type Shape[T any] struct{ Value T }
+
+// MarshalJSON writes the value as AWS would.
+func (s Shape[T]) MarshalJSON() ([]byte, error) { return encodeJSON(&s.Value), nil }
+
+// UnmarshalJSON reads the value as AWS would, and refuses members that it lacks.
+func (s *Shape[T]) UnmarshalJSON(b []byte) error { return decodeJSON(b, &s.Value) }
+
+// TaskDefinitionSpec is what RegisterTaskDefinition takes.
+type TaskDefinitionSpec = Shape[ecs.RegisterTaskDefinitionInput]
+
+// ServiceSpec is what CreateService takes.
+type ServiceSpec = Shape[ecs.CreateServiceInput]
+
+// ClusterSpec is a cluster that exists when the world starts.
+type ClusterSpec struct {
+	Name      string         `json:"name"`
+	Instances []InstanceSpec `json:"instances,omitempty"` // none: for Fargate alone
+}
+
+// InstanceSpec is a number of like container instances.
+type InstanceSpec struct {
+	Count  int   `json:"count"`
+	CPU    int32 `json:"cpu"`    // units: 1024 is a core
+	Memory int32 `json:"memory"` // MiB
+}
+
+// build makes the topology's clusters, task definitions and services.
+func (e *ecsAPI) build(t *Topology) error {
+	c := &call{w: e.w, caller: e.w.identity("")}
+	for _, spec := range t.Clusters {
+		if _, err := e.createCluster(c, &ecs.CreateClusterInput{ClusterName: &spec.Name}); err != nil {
+			return fmt.Errorf("cluster %s: %w", spec.Name, err)
+		}
+		cl := e.clusters[spec.Name]
+		for _, i := range spec.Instances {
+			for range i.Count {
+				id := e.w.newID("container-instance")
+				cl.instances = append(cl.instances, &instance{
+					id: id, arn: e.w.arn("ecs", fmt.Sprintf("container-instance/%s/%s", cl.name, id)), ec2: "i-0" + id[:16],
+					status: "ACTIVE", cpu: i.CPU, memory: i.Memory, registeredAt: e.w.now,
+				})
+			}
+		}
+	}
+	if err := e.w.behave(t.Behaviors); err != nil {
+		return err
+	}
+	for _, spec := range t.TaskDefinitions {
+		in := new(ecs.RegisterTaskDefinitionInput)
+		if err := decodeJSON(encodeJSON(&spec.Value), in); err != nil { // a copy: the world keeps what it is given
+			return err
+		}
+		if _, err := e.registerTaskDefinition(c, in); err != nil {
+			return fmt.Errorf("task definition %s: %w", value(in.Family), err)
+		}
+	}
+	for _, spec := range t.Services {
+		in := new(ecs.CreateServiceInput)
+		if err := decodeJSON(encodeJSON(&spec.Value), in); err != nil {
+			return err
+		}
+		if _, err := e.createService(c, in); err != nil {
+			return fmt.Errorf("service %s: %w", value(in.ServiceName), err)
+		}
+	}
+	return nil
+}
+
+// state is everything of ECS as it is described.
+func (e *ecsAPI) state() any {
+	e.flush()
+	type view struct {
+		Cluster  Shape[types.Cluster]   `json:"cluster"`
+		Services []Shape[types.Service] `json:"services"`
+		Tasks    []Shape[types.Task]    `json:"tasks"`
+	}
+	out := struct {
+		Clusters        map[string]view               `json:"clusters"`
+		TaskDefinitions []Shape[types.TaskDefinition] `json:"taskDefinitions"`
+	}{Clusters: map[string]view{}}
+	for name, c := range e.clusters {
+		v := view{Cluster: Shape[types.Cluster]{*c.view(true)}}
+		for _, s := range c.services {
+			sv, _ := s.history.at(e.w.now)
+			v.Services = append(v.Services, Shape[types.Service]{sv})
+		}
+		for _, t := range c.tasks {
+			v.Tasks = append(v.Tasks, Shape[types.Task]{t.view()})
+		}
+		out.Clusters[name] = v
+	}
+	for _, name := range e.familyNames() {
+		for _, r := range e.families[name].revisions {
+			out.TaskDefinitions = append(out.TaskDefinitions, Shape[types.TaskDefinition]{r.def})
+		}
+	}
+	return out
+}

@@ -23,6 +23,7 @@ type eventBus struct {
 type rule struct {
 	types.Rule
 	targets []types.Target
+	tags    []types.Tag
 }
 
 // RuleSpec is a rule that exists when the world starts.
@@ -71,6 +72,9 @@ func newEvents(w *World) *service {
 	handle(s, "ListTargetsByRule", b.listTargetsByRule)
 	handle(s, "ListRuleNamesByTarget", b.listRuleNamesByTarget)
 	handle(s, "RemoveTargets", b.removeTargets)
+	handle(s, "TagResource", b.tagResource)
+	handle(s, "UntagResource", b.untagResource)
+	handle(s, "ListTagsForResource", b.listTagsForResource)
 	return s
 }
 
@@ -98,10 +102,11 @@ func (b *eventBus) state() any {
 	type view struct {
 		State   types.RuleState `json:"state"`
 		Targets []types.Target  `json:"targets"`
+		Tags    []types.Tag     `json:"tags,omitempty"`
 	}
 	all := map[string]view{}
 	for n, r := range b.rules {
-		all[n] = view{r.State, r.targets}
+		all[n] = view{r.State, r.targets, r.tags}
 	}
 	return all
 }
@@ -352,4 +357,48 @@ func (b *eventBus) removeTargets(c *call, in *eventbridge.RemoveTargetsInput) (*
 	}
 	out.FailedEntryCount = int32(len(out.FailedEntries))
 	return out, nil
+}
+
+// tagged finds the rule of an ARN. Rules are all that has tags here.
+func (b *eventBus) tagged(arn *string) (*rule, error) {
+	for _, r := range b.rules {
+		if aws.ToString(r.Arn) == aws.ToString(arn) {
+			return r, nil
+		}
+	}
+	return nil, errf("ResourceNotFoundException", "Rule %s does not exist on EventBus default.", aws.ToString(arn))
+}
+
+func (b *eventBus) tagResource(c *call, in *eventbridge.TagResourceInput) (*eventbridge.TagResourceOutput, error) {
+	r, err := b.tagged(in.ResourceARN)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range in.Tags {
+		r.tags = append(withoutTag(r.tags, aws.ToString(t.Key)), t)
+	}
+	return &eventbridge.TagResourceOutput{}, nil
+}
+
+func (b *eventBus) untagResource(c *call, in *eventbridge.UntagResourceInput) (*eventbridge.UntagResourceOutput, error) {
+	r, err := b.tagged(in.ResourceARN)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range in.TagKeys {
+		r.tags = withoutTag(r.tags, k)
+	}
+	return &eventbridge.UntagResourceOutput{}, nil
+}
+
+func withoutTag(tags []types.Tag, key string) []types.Tag {
+	return slices.DeleteFunc(slices.Clone(tags), func(t types.Tag) bool { return aws.ToString(t.Key) == key })
+}
+
+func (b *eventBus) listTagsForResource(c *call, in *eventbridge.ListTagsForResourceInput) (*eventbridge.ListTagsForResourceOutput, error) {
+	r, err := b.tagged(in.ResourceARN)
+	if err != nil {
+		return nil, err
+	}
+	return &eventbridge.ListTagsForResourceOutput{Tags: slices.Clone(r.tags)}, nil
 }

@@ -245,9 +245,11 @@ func pick(index v1.ImageIndex, want *v1.Platform) (v1.Image, error) {
 	return nil, fmt.Errorf("it has no image for %s; it has: %s", want, strings.Join(has, ", "))
 }
 
-// satisfies reports whether an image for one platform runs on another. A variant that is not asked for may be any.
+// satisfies reports whether an image for one platform is meant by another. Many images for arm64 do not say that they are
+// for its v8, so only two variants that are both given must be the same.
 func satisfies(has, want v1.Platform) bool {
-	return has.OS == want.OS && has.Architecture == want.Architecture && (want.Variant == "" || has.Variant == want.Variant)
+	return has.OS == want.OS && has.Architecture == want.Architecture &&
+		(want.Variant == "" || has.Variant == "" || has.Variant == want.Variant)
 }
 
 // matchPlatform reports an error if an image is for another platform.

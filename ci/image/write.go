@@ -15,7 +15,6 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
-	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"golang.org/x/sync/errgroup"
 
@@ -60,7 +59,11 @@ func files(im v1.Image, annotations map[string]string) ([]blob, error) {
 	if err != nil {
 		return nil, err
 	}
-	desc, err := partial.Descriptor(im)
+	hash, size, err := v1.SHA256(bytes.NewReader(rawManifest))
+	if err != nil {
+		return nil, err
+	}
+	mediaType, err := im.MediaType()
 	if err != nil {
 		return nil, err
 	}
@@ -68,8 +71,8 @@ func files(im v1.Image, annotations map[string]string) ([]blob, error) {
 	if err != nil {
 		return nil, err
 	}
-	desc.Annotations, desc.Platform = annotations, configFile.Platform()
-	index, err := json.Marshal(v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []v1.Descriptor{*desc}})
+	desc := v1.Descriptor{MediaType: mediaType, Digest: hash, Size: size, Annotations: annotations, Platform: configFile.Platform()}
+	index, err := json.Marshal(v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []v1.Descriptor{desc}})
 	if err != nil {
 		return nil, err
 	}

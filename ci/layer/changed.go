@@ -33,8 +33,9 @@ type State struct {
 
 // SystemSkip are the patterns, relative to the root, of what package managers leave behind that no image should have, or
 // that differs from one run to the next, or that the container engine mounts: virtual file systems, temporary files, logs,
-// package lists and archives, ldconfig's auxiliary cache (it holds inode times), Python's byte code (it holds the source's
-// time), the locks and backups of dpkg, and PHP's unpacked source.
+// package lists and archives, ldconfig's auxiliary cache (it holds inode times; /etc/ld.so.cache, which holds none and which
+// the loader needs, is packed), Python's byte code (it holds the source's time), the locks and backups of dpkg, and PHP's
+// unpacked source. Single files that are mounted must be added by who mounted them.
 func SystemSkip() []string {
 	return []string{
 		"proc", "sys", "dev", "run", "tmp", "var/tmp", "var/run", "var/lock",

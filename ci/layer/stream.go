@@ -23,8 +23,8 @@ const (
 	// zstdWindow bounds how far back a match may lie, and with it what a layer costs to unpack in memory. The encoder
 	// hands out work in pieces of four windows.
 	zstdWindow = 4 << 20
-	// maxEncoders bounds memory: each holds a piece of work and its output.
-	maxEncoders = 8
+	// maxEncoders bounds memory: each holds a piece of work and its output. More would wait for the tar stream.
+	maxEncoders = 4
 )
 
 // newCompressor wraps w. What it writes depends on what is written to it alone: the parameters are constants, and the zstd

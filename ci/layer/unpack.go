@@ -152,6 +152,9 @@ func (u *unpacker) entry(h *tar.Header, content io.Reader) error {
 	if err != nil || !ok {
 		return err
 	}
+	if h.Typeflag == tar.TypeXGlobalHeader {
+		return nil // a comment
+	}
 	mode := fs.FileMode(h.Mode) & 0o777
 	if rel == "." {
 		if h.Typeflag != tar.TypeDir {
@@ -172,7 +175,7 @@ func (u *unpacker) entry(h *tar.Header, content io.Reader) error {
 	base := path.Base(rel)
 	u.written[rel] = true
 	switch h.Typeflag {
-	case tar.TypeReg:
+	case tar.TypeReg, tar.TypeGNUSparse:
 		f, err := dir.OpenFile(base, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 		if errors.Is(err, fs.ErrExist) {
 			if err = u.clear(dir, base); err == nil {

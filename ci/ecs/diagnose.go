@@ -13,12 +13,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 )
 
-// DiagnosisAPI is what finding out why a deployment failed reads.
-type DiagnosisAPI interface {
-	ListTasks(context.Context, *awsecs.ListTasksInput, ...func(*awsecs.Options)) (*awsecs.ListTasksOutput, error)
-	DescribeTasks(context.Context, *awsecs.DescribeTasksInput, ...func(*awsecs.Options)) (*awsecs.DescribeTasksOutput, error)
-}
-
 // Diagnosis is why a deployment failed, as far as AWS tells.
 type Diagnosis struct {
 	Service string `json:"service"`
@@ -42,7 +36,7 @@ type TaskFailure struct {
 
 // Diagnoser finds out why a deployment failed.
 type Diagnoser struct {
-	API    DiagnosisAPI
+	API    TaskLister
 	Logs   LogsAPI
 	Caller *Caller
 }
@@ -102,23 +96,9 @@ func (d *Diagnoser) Diagnose(ctx context.Context, cluster string, o Outcome, con
 // stopped lists the deployment's tasks that stopped by themselves, the latest
 // first. ECS remembers a stopped task for about an hour.
 func (d *Diagnoser) stopped(ctx context.Context, cluster string, o Outcome) ([]types.Task, error) {
-	var arns []string
-	var token *string
-	for {
-		out, err := Call(ctx, d.Caller, "ListTasks", Repeatable, func(ctx context.Context) (*awsecs.ListTasksOutput, error) {
-			return d.API.ListTasks(ctx, &awsecs.ListTasksInput{
-				Cluster: aws.String(cluster), ServiceName: aws.String(o.Service), DesiredStatus: types.DesiredStatusStopped, NextToken: token,
-			})
-		})
-		if err != nil {
-			return nil, err
-		}
-		arns = append(arns, out.TaskArns...)
-		if token = out.NextToken; token == nil {
-			break
-		}
-	}
-	all, err := describeTasks(ctx, d.API, d.Caller, cluster, arns)
+	all, err := ListTasks(ctx, d.API, d.Caller, awsecs.ListTasksInput{
+		Cluster: aws.String(cluster), ServiceName: aws.String(o.Service), DesiredStatus: types.DesiredStatusStopped,
+	})
 	if err != nil {
 		return nil, err
 	}

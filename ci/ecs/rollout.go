@@ -59,8 +59,19 @@ type Target struct {
 	Service        string // name
 	Deployment     string // id, "ecs-svc/…"
 	TaskDefinition string // ARN of the revision that is being rolled out
-	// Since is when the deployment was created, by AWS's clock.
+	// Since is when the deployment was created or last changed when it was
+	// first seen, by AWS's clock. What is older is not about it.
 	Since time.Time
+}
+
+// TargetOf makes a target of a deployment as ECS has just described it. A roll
+// back revives an old deployment under its old id: its last change counts.
+func TargetOf(service string, d types.Deployment) Target {
+	since := aws.ToTime(d.CreatedAt)
+	if u := aws.ToTime(d.UpdatedAt); u.After(since) {
+		since = u
+	}
+	return Target{Service: service, Deployment: aws.ToString(d.Id), TaskDefinition: aws.ToString(d.TaskDefinition), Since: since}
 }
 
 // Outcome is how one deployment ended, and what was seen of it.
@@ -119,6 +130,8 @@ type Follower struct {
 	Progress func(Progress)
 	// Random gives jitter in [0, 1).
 	Random func() float64
+	// All waits for every deployment, even after one has failed.
+	All bool
 }
 
 // The time between two looks grows from the first to the second.
@@ -128,7 +141,7 @@ const (
 )
 
 // Follow watches deployments of one cluster until each has a verdict, until
-// one has failed (there is no point in waiting for the rest), until the time
+// one has failed (unless All, there is no point in waiting for the rest), until the time
 // is up, or until ctx ends. Errors of single reads do not end it. The outcomes
 // come in the order of the targets.
 func (f *Follower) Follow(ctx context.Context, cluster string, targets []Target, timeout time.Duration) []Outcome {
@@ -136,13 +149,13 @@ func (f *Follower) Follow(ctx context.Context, cluster string, targets []Target,
 	deadline := start.Add(timeout)
 	states := make([]*following, len(targets))
 	for i, t := range targets {
-		states[i] = &following{out: Outcome{Target: t, Started: start}, events: map[string]bool{}}
+		states[i] = &following{out: Outcome{Target: t, Started: start}, events: map[string]bool{}, updated: t.Since}
 	}
 	interval := PollFirst
 	refused := 0 // looks in a row that AWS refused, and will refuse again
 	var lastErr error
 	for {
-		open, stop := pending(states)
+		open, stop := f.pending(states)
 		if len(open) == 0 || stop {
 			return f.finish(states, Interrupted, "not waited for, because another service failed")
 		}
@@ -152,7 +165,7 @@ func (f *Follower) Follow(ctx context.Context, cluster string, targets []Target,
 		} else {
 			refused = 0
 		}
-		open, stop = pending(states)
+		open, stop = f.pending(states)
 		if len(open) == 0 || stop {
 			continue
 		}
@@ -187,13 +200,13 @@ type following struct {
 	missing int       // looks in a row that did not find the service
 }
 
-func pending(states []*following) (open []*following, failed bool) {
+func (f *Follower) pending(states []*following) (open []*following, failed bool) {
 	for _, s := range states {
 		switch s.out.Verdict {
 		case "":
 			open = append(open, s)
 		case Failed, RolledBack:
-			failed = true
+			failed = !f.All
 		}
 	}
 	return open, failed
@@ -272,7 +285,7 @@ func (f *Follower) judge(ctx context.Context, cluster string, s *following, svc 
 		} else {
 			s.updated = u
 		}
-	} else if primary == nil || !aws.ToTime(primary.CreatedAt).After(s.out.Since) {
+	} else if primary == nil || !TargetOf("", *primary).Since.After(s.out.Since) {
 		return // from before our deployment
 	}
 	s.out.Seen = now

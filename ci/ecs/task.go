@@ -13,9 +13,8 @@ import (
 
 // TaskAPI runs tasks.
 type TaskAPI interface {
+	TaskLister
 	RunTask(context.Context, *awsecs.RunTaskInput, ...func(*awsecs.Options)) (*awsecs.RunTaskOutput, error)
-	DescribeTasks(context.Context, *awsecs.DescribeTasksInput, ...func(*awsecs.Options)) (*awsecs.DescribeTasksOutput, error)
-	ListTasks(context.Context, *awsecs.ListTasksInput, ...func(*awsecs.Options)) (*awsecs.ListTasksOutput, error)
 	StopTask(context.Context, *awsecs.StopTaskInput, ...func(*awsecs.Options)) (*awsecs.StopTaskOutput, error)
 }
 
@@ -209,21 +208,7 @@ func (r *Runner) Adopt(ctx context.Context, o OneOff, taskARN string) TaskEnd {
 
 // Running finds the tasks that were marked with startedBy and have not stopped.
 func (r *Runner) Running(ctx context.Context, cluster, startedBy string) ([]types.Task, error) {
-	var arns []string
-	var token *string
-	for {
-		out, err := Call(ctx, r.Caller, "ListTasks", Repeatable, func(ctx context.Context) (*awsecs.ListTasksOutput, error) {
-			return r.API.ListTasks(ctx, &awsecs.ListTasksInput{Cluster: aws.String(cluster), StartedBy: aws.String(startedBy), NextToken: token})
-		})
-		if err != nil {
-			return nil, err
-		}
-		arns = append(arns, out.TaskArns...)
-		if token = out.NextToken; token == nil {
-			break
-		}
-	}
-	tasks, err := describeTasks(ctx, r.API, r.Caller, cluster, arns)
+	tasks, err := ListTasks(ctx, r.API, r.Caller, awsecs.ListTasksInput{Cluster: aws.String(cluster), StartedBy: aws.String(startedBy)})
 	if err != nil {
 		return nil, err
 	}
@@ -239,11 +224,31 @@ func (r *Runner) Running(ctx context.Context, cluster, startedBy string) ([]type
 // tasksPerCall is how many tasks one DescribeTasks takes.
 const tasksPerCall = 100
 
-type taskDescriber interface {
+// TaskLister finds tasks.
+type TaskLister interface {
+	ListTasks(context.Context, *awsecs.ListTasksInput, ...func(*awsecs.Options)) (*awsecs.ListTasksOutput, error)
 	DescribeTasks(context.Context, *awsecs.DescribeTasksInput, ...func(*awsecs.Options)) (*awsecs.DescribeTasksOutput, error)
 }
 
-func describeTasks(ctx context.Context, api taskDescriber, caller *Caller, cluster string, arns []string) ([]types.Task, error) {
+// ListTasks lists the tasks that the input asks for, all pages, and describes
+// them.
+func ListTasks(ctx context.Context, api TaskLister, caller *Caller, in awsecs.ListTasksInput) ([]types.Task, error) {
+	var arns []string
+	for {
+		out, err := Call(ctx, caller, "ListTasks", Repeatable, func(ctx context.Context) (*awsecs.ListTasksOutput, error) {
+			return api.ListTasks(ctx, &in)
+		})
+		if err != nil {
+			return nil, err
+		}
+		arns = append(arns, out.TaskArns...)
+		if in.NextToken = out.NextToken; in.NextToken == nil {
+			return describeTasks(ctx, api, caller, aws.ToString(in.Cluster), arns)
+		}
+	}
+}
+
+func describeTasks(ctx context.Context, api TaskLister, caller *Caller, cluster string, arns []string) ([]types.Task, error) {
 	var tasks []types.Task
 	for len(arns) > 0 {
 		n := min(len(arns), tasksPerCall)

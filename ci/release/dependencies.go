@@ -1,0 +1,208 @@
+package release
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+
+	"github.com/magecloudkit/pipeline/ci/ecs"
+)
+
+// logGroup is a log group in a region; region "" is that of the release.
+type logGroup struct{ name, region string }
+
+// dependencies is what the new revisions name and ECS needs when it starts
+// their tasks.
+type dependencies struct {
+	roles      []string // ARNs
+	secrets    []string // Secrets Manager ARNs, without key, stage and version
+	parameters []string // SSM names or ARNs
+	groups     []logGroup
+}
+
+func add[T comparable](list *[]T, item T) {
+	if !slices.Contains(*list, item) {
+		*list = append(*list, item)
+	}
+}
+
+// dependenciesOf collects what the revisions name.
+func dependenciesOf(revs []*revisionPlan) dependencies {
+	var d dependencies
+	role := func(r *string) {
+		if s := aws.ToString(r); s != "" {
+			add(&d.roles, s)
+		}
+	}
+	for _, p := range revs {
+		td := p.desired
+		if td == nil {
+			td = p.base
+		}
+		role(td.TaskRoleArn)
+		role(td.ExecutionRoleArn)
+		for _, c := range td.ContainerDefinitions {
+			for _, s := range c.Secrets {
+				d.value(aws.ToString(s.ValueFrom))
+			}
+			if c.RepositoryCredentials != nil {
+				d.value(aws.ToString(c.RepositoryCredentials.CredentialsParameter))
+			}
+			l := c.LogConfiguration
+			if l == nil {
+				continue
+			}
+			for _, s := range l.SecretOptions {
+				d.value(aws.ToString(s.ValueFrom))
+			}
+			if l.LogDriver == types.LogDriverAwslogs && l.Options["awslogs-group"] != "" && l.Options["awslogs-create-group"] != "true" {
+				add(&d.groups, logGroup{l.Options["awslogs-group"], l.Options["awslogs-region"]})
+			}
+		}
+	}
+	return d
+}
+
+// value notes where a secret's value comes from: the ARN of a secret
+// (arn:…:secret:NAME[:key:stage:version]), the ARN of a parameter, or a
+// parameter's name.
+func (d *dependencies) value(from string) {
+	a, err := arn.Parse(from)
+	if err == nil && a.Service == "secretsmanager" {
+		parts := strings.SplitN(from, ":", 8)
+		add(&d.secrets, strings.Join(parts[:min(7, len(parts))], ":"))
+		return
+	}
+	if from != "" {
+		add(&d.parameters, from)
+	}
+}
+
+// checkDependencies reports what is missing of what the new revisions name.
+// What may not be read is a warning that names it.
+func (x *run) checkDependencies(ctx context.Context) {
+	d := dependenciesOf(x.revs)
+	for _, role := range d.roles {
+		x.checkRole(ctx, role)
+	}
+	for _, s := range d.secrets {
+		x.checkSecret(ctx, s)
+	}
+	x.checkParameters(ctx, d.parameters)
+	for _, g := range d.groups {
+		x.checkLogGroup(ctx, g)
+	}
+}
+
+// unread reports something that could not be looked at.
+func (x *run) unread(subject, permission string, err error) {
+	do := ""
+	if ecs.Denied(err) {
+		do = "allow " + permission + " to have it checked"
+	}
+	x.find(SeverityWarning, subject, do, "cannot be checked: %v", err)
+}
+
+func (x *run) checkRole(ctx context.Context, role string) {
+	subject := "role " + role
+	name := role
+	if a, err := arn.Parse(role); err == nil {
+		name = a.Resource[strings.LastIndexByte(a.Resource, '/')+1:]
+		for _, p := range x.revs {
+			// A role of another account cannot be asked about by name.
+			if own, err := arn.Parse(p.arn()); err == nil && own.AccountID != a.AccountID {
+				x.find(SeverityWarning, subject, "", "is of another account, so it is not checked")
+				return
+			}
+		}
+	}
+	_, err := call(ctx, x, "GetRole", func(ctx context.Context) (*iam.GetRoleOutput, error) {
+		return x.IAM.GetRole(ctx, &iam.GetRoleInput{RoleName: aws.String(name)})
+	})
+	switch {
+	case err == nil:
+	case ecs.Code(err) == "NoSuchEntity", ecs.Code(err) == "NoSuchEntityException":
+		x.find(SeverityError, subject, "create it, or name another one in the task definition", "does not exist, so that no task could start")
+	default:
+		x.unread(subject, "iam:GetRole", err)
+	}
+}
+
+func (x *run) checkSecret(ctx context.Context, id string) {
+	subject := "secret " + id
+	out, err := call(ctx, x, "DescribeSecret", func(ctx context.Context) (*secretsmanager.DescribeSecretOutput, error) {
+		return x.Secrets.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: aws.String(id)}, func(o *secretsmanager.Options) {
+			if r := regionOf(id); r != "" {
+				o.Region = r
+			}
+		})
+	})
+	switch {
+	case err == nil && out.DeletedDate != nil:
+		x.find(SeverityError, subject, "restore it", "is scheduled for deletion, so that no task could read it")
+	case err == nil:
+	case ecs.Code(err) == "ResourceNotFoundException":
+		x.find(SeverityError, subject, "create it, or set another one with --secret", "does not exist, so that no task could start")
+	default:
+		x.unread(subject, "secretsmanager:DescribeSecret", err)
+	}
+}
+
+func (x *run) checkParameters(ctx context.Context, names []string) {
+	byRegion := map[string][]string{}
+	var regions []string
+	for _, n := range names {
+		r := regionOf(n)
+		add(&regions, r)
+		byRegion[r] = append(byRegion[r], n)
+	}
+	const perCall = 10
+	for _, region := range regions {
+		for chunk := range slices.Chunk(byRegion[region], perCall) {
+			out, err := call(ctx, x, "GetParameters", func(ctx context.Context) (*ssm.GetParametersOutput, error) {
+				return x.SSM.GetParameters(ctx, &ssm.GetParametersInput{Names: chunk}, func(o *ssm.Options) {
+					if region != "" {
+						o.Region = region
+					}
+				})
+			})
+			if err != nil {
+				x.unread("parameters "+strings.Join(chunk, ", "), "ssm:GetParameters", err)
+				continue
+			}
+			for _, n := range out.InvalidParameters {
+				x.find(SeverityError, "parameter "+n, "create it, or set another one with --secret", "does not exist, so that no task could start")
+			}
+		}
+	}
+}
+
+func (x *run) checkLogGroup(ctx context.Context, g logGroup) {
+	subject := "log group " + g.name
+	out, err := call(ctx, x, "DescribeLogGroups", func(ctx context.Context) (*cloudwatchlogs.DescribeLogGroupsOutput, error) {
+		return x.Logs.DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: aws.String(g.name)}, func(o *cloudwatchlogs.Options) {
+			if g.region != "" {
+				o.Region = g.region
+			}
+		})
+	})
+	if err != nil {
+		x.unread(subject, "logs:DescribeLogGroups", err)
+		return
+	}
+	for _, found := range out.LogGroups {
+		if aws.ToString(found.LogGroupName) == g.name {
+			return
+		}
+	}
+	// The answer is sorted by name: a group of exactly this name comes first.
+	x.find(SeverityError, subject, "create it, or set awslogs-create-group", "does not exist, so that no container that logs there could start")
+}

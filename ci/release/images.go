@@ -1,0 +1,237 @@
+package release
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
+	ecrtypes "github.com/aws/aws-sdk-go-v2/service/ecr/types"
+	awsecs "github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+
+	"github.com/magecloudkit/pipeline/ci/ecs"
+)
+
+// manifestTypes are the kinds of manifest that ECR is asked for.
+var manifestTypes = []string{
+	"application/vnd.oci.image.index.v1+json",
+	"application/vnd.docker.distribution.manifest.list.v2+json",
+	"application/vnd.oci.image.manifest.v1+json",
+	"application/vnd.docker.distribution.manifest.v2+json",
+}
+
+// resolveImages looks the build's images up in their registry and says what
+// every repository moves to.
+func (x *run) resolveImages(ctx context.Context) {
+	asked := x.moves // by path: from another cluster
+	x.moves = map[string]ecs.Move{}
+	for _, p := range x.revs {
+		platform := platformOf(p.base)
+		for _, ref := range ecs.Images(p.base.ContainerDefinitions, x.own) {
+			name := ref.Repository()
+			if _, ok := x.moves[name]; ok {
+				continue
+			}
+			move := ecs.Move{Repository: name, Tag: x.req.Build}
+			if from, ok := asked[ref.Path]; ok {
+				move.Tag, move.Digest = from.Tag, from.Digest
+			} else if x.req.From != "" {
+				x.find(SeverityError, "image "+name, "", "cluster %s does not run it, so there is no build of it to take over", x.req.From)
+				continue
+			}
+			digest := x.inspectImage(ctx, ref, move, platform)
+			if x.req.PinDigest && move.Digest == "" {
+				if digest == "" && !x.refused() {
+					x.find(SeverityError, "image "+name, "", "its digest is not known, so it cannot be pinned")
+				}
+				move.Digest = digest
+			}
+			x.moves[name] = move
+		}
+	}
+}
+
+// platformOf is the platform that a task definition runs on, or "" where it
+// does not say: on EC2 the instances decide.
+func platformOf(td *awsecs.RegisterTaskDefinitionInput) string {
+	p := td.RuntimePlatform
+	if p == nil || p.CpuArchitecture == "" {
+		if slices.Contains(td.RequiresCompatibilities, types.CompatibilityFargate) {
+			return "linux/amd64"
+		}
+		return ""
+	}
+	arch := map[types.CPUArchitecture]string{types.CPUArchitectureX8664: "amd64", types.CPUArchitectureArm64: "arm64"}[p.CpuArchitecture]
+	if p.OperatingSystemFamily != "" && p.OperatingSystemFamily != types.OSFamilyLinux {
+		return "windows/" + arch
+	}
+	return "linux/" + arch
+}
+
+// inspectImage checks one image of the build and returns its digest, or "".
+func (x *run) inspectImage(ctx context.Context, ref ecs.Reference, move ecs.Move, platform string) string {
+	account, region, ok := ref.ECR()
+	want := ecs.Reference{Registry: ref.Registry, Path: ref.Path, Tag: move.Tag, Digest: move.Digest}
+	subject := "image " + want.String()
+	im := Image{Reference: want.String(), Digest: move.Digest}
+	if !ok {
+		x.find(SeverityWarning, subject, "", "is not in Amazon ECR, so whether it exists is not checked")
+		x.res.Images = append(x.res.Images, im)
+		return ""
+	}
+	id := ecrtypes.ImageIdentifier{ImageTag: aws.String(move.Tag)}
+	if move.Digest != "" {
+		id = ecrtypes.ImageIdentifier{ImageDigest: aws.String(move.Digest)}
+	}
+	inRegion := func(o *ecr.Options) { o.Region = region }
+	out, err := call(ctx, x, "DescribeImages", func(ctx context.Context) (*ecr.DescribeImagesOutput, error) {
+		return x.ECR.DescribeImages(ctx, &ecr.DescribeImagesInput{
+			RegistryId: aws.String(account), RepositoryName: aws.String(ref.Path), ImageIds: []ecrtypes.ImageIdentifier{id},
+		}, inRegion)
+	})
+	switch {
+	case ecs.Denied(err):
+		x.find(SeverityWarning, subject, "allow ecr:DescribeImages", "cannot be looked up: %v", err)
+		x.res.Images = append(x.res.Images, im)
+		return ""
+	case ecs.Code(err) == "ImageNotFoundException":
+		x.find(SeverityError, subject, "push the build first", "does not exist")
+		return ""
+	case ecs.Code(err) == "RepositoryNotFoundException":
+		x.find(SeverityError, subject, "check the registry's account and region", "its repository does not exist")
+		return ""
+	case err != nil:
+		x.find(SeverityError, subject, "", "cannot be looked up: %v", err)
+		return ""
+	case len(out.ImageDetails) == 0:
+		x.find(SeverityError, subject, "push the build first", "does not exist")
+		return ""
+	}
+	detail := out.ImageDetails[0]
+	im.Digest = aws.ToString(detail.ImageDigest)
+	switch detail.ImageStatus {
+	case ecrtypes.ImageStatusArchived:
+		x.find(SeverityError, subject, "restore it in ECR first", "is archived, so that no task could pull it")
+		return im.Digest
+	case ecrtypes.ImageStatusActivating:
+		x.find(SeverityError, subject, "wait until ECR has restored it", "is being restored from the archive")
+		return im.Digest
+	}
+	platforms, err := x.platforms(ctx, account, region, ref.Path, im.Digest)
+	im.Platforms = platforms
+	x.res.Images = append(x.res.Images, im)
+	switch {
+	case err != nil:
+		x.find(SeverityWarning, subject, "", "its platform is not known: %v", err)
+	case platform != "" && len(platforms) > 0 && !slices.ContainsFunc(platforms, func(p string) bool { return p == platform || strings.HasPrefix(p, platform+"/") }):
+		x.find(SeverityError, subject, "build it for "+platform, "is for %s, and the service runs on %s", strings.Join(platforms, ", "), platform)
+	}
+	return im.Digest
+}
+
+// manifest is as much of an image manifest, or of an index, as tells the platform.
+type manifest struct {
+	Manifests []struct {
+		Platform struct {
+			OS           string `json:"os"`
+			Architecture string `json:"architecture"`
+			Variant      string `json:"variant"`
+		} `json:"platform"`
+	} `json:"manifests"`
+	Config struct {
+		Digest string `json:"digest"`
+	} `json:"config"`
+}
+
+// platforms are those that an image is for: an index lists them, a single
+// image says it in its configuration.
+func (x *run) platforms(ctx context.Context, account, region, repository, digest string) ([]string, error) {
+	inRegion := func(o *ecr.Options) { o.Region = region }
+	out, err := call(ctx, x, "BatchGetImage", func(ctx context.Context) (*ecr.BatchGetImageOutput, error) {
+		return x.ECR.BatchGetImage(ctx, &ecr.BatchGetImageInput{
+			RegistryId: aws.String(account), RepositoryName: aws.String(repository),
+			ImageIds: []ecrtypes.ImageIdentifier{{ImageDigest: aws.String(digest)}}, AcceptedMediaTypes: manifestTypes,
+		}, inRegion)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(out.Images) == 0 {
+		reason := "no answer"
+		if len(out.Failures) > 0 {
+			reason = aws.ToString(out.Failures[0].FailureReason)
+		}
+		return nil, fmt.Errorf("its manifest cannot be read: %s", reason)
+	}
+	var m manifest
+	if err := json.Unmarshal([]byte(aws.ToString(out.Images[0].ImageManifest)), &m); err != nil {
+		return nil, fmt.Errorf("its manifest cannot be read: %w", err)
+	}
+	var platforms []string
+	for _, e := range m.Manifests {
+		if e.Platform.OS == "" || e.Platform.OS == "unknown" { // an attestation
+			continue
+		}
+		platforms = append(platforms, joinPlatform(e.Platform.OS, e.Platform.Architecture, e.Platform.Variant))
+	}
+	if len(platforms) > 0 || m.Config.Digest == "" || x.http == nil {
+		return platforms, nil
+	}
+	url, err := call(ctx, x, "GetDownloadUrlForLayer", func(ctx context.Context) (*ecr.GetDownloadUrlForLayerOutput, error) {
+		return x.ECR.GetDownloadUrlForLayer(ctx, &ecr.GetDownloadUrlForLayerInput{
+			RegistryId: aws.String(account), RepositoryName: aws.String(repository), LayerDigest: aws.String(m.Config.Digest),
+		}, inRegion)
+	})
+	if err != nil {
+		return nil, err
+	}
+	platform, err := x.configPlatform(ctx, aws.ToString(url.DownloadUrl))
+	if err != nil {
+		return nil, err
+	}
+	return []string{platform}, nil
+}
+
+func joinPlatform(os, arch, variant string) string {
+	p := os + "/" + arch
+	if variant != "" {
+		p += "/" + variant
+	}
+	return p
+}
+
+// configPlatform reads the platform from an image's configuration. The address
+// is signed, so it appears in no error.
+func (x *run) configPlatform(ctx context.Context, url string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return "", errors.New("ECR gave an address for the image's configuration that is none")
+	}
+	resp, err := x.http.Do(req)
+	if err != nil {
+		return "", errors.New("the image's configuration cannot be fetched")
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("the image's configuration cannot be fetched: %s", resp.Status)
+	}
+	var config struct {
+		OS           string `json:"os"`
+		Architecture string `json:"architecture"`
+		Variant      string `json:"variant"`
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 8<<20)).Decode(&config); err != nil {
+		return "", fmt.Errorf("the image's configuration cannot be read: %w", err)
+	}
+	return joinPlatform(config.OS, config.Architecture, config.Variant), nil
+}

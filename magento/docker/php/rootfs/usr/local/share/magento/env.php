@@ -1,7 +1,8 @@
 <?php
 /**
- * The store's app/etc/env.php in the image: every value comes from the environment, so that one image runs everywhere and
- * holds no secret. NAME_FILE may name a file with the value of NAME (as container secrets are mounted).
+ * What the image's app/etc/env.php returns: every value comes from the environment, so that one image runs everywhere and
+ * holds no secret. It is not in app/etc itself, so that a volume there that outlives an image does not keep an old one.
+ * NAME_FILE may name a file with the value of NAME (as container secrets are mounted).
  *
  * MAGENTO_DC_<PATH>, with __ between the keys, sets any other value and wins over all of these. Magento itself applies it
  * to single values only; here it also reaches the sections that Magento reads whole, such as the database connection.

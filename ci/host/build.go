@@ -80,9 +80,6 @@ func (j *Job) composer(ctx context.Context) (string, error) {
 		}
 	}
 	tree := j.tree(build.Composer)
-	if err := os.MkdirAll(tree, 0o755); err != nil {
-		return "", err
-	}
 	if err := copyFiles(j.Source, tree, *step.Overlay); err != nil {
 		return "", fmt.Errorf("reading the store: %w", err)
 	}

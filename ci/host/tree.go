@@ -16,6 +16,9 @@ import (
 
 // copyFiles copies the selected files of src into dst. Links are kept as links.
 func copyFiles(src, dst string, sel build.Files) error {
+	if err := os.MkdirAll(dst, 0o755); err != nil {
+		return err
+	}
 	return walk(src, sel, func(p string, d fs.DirEntry) error {
 		return copyEntry(src, dst, p, d, copyFile)
 	})
@@ -24,6 +27,9 @@ func copyFiles(src, dst string, sel build.Files) error {
 // clone makes a second tree of src at once: files are hard links, except those
 // that commands of a build write in place, which are copied.
 func clone(src, dst string, writable build.Files) error {
+	if err := os.MkdirAll(dst, 0o755); err != nil {
+		return err
+	}
 	return walk(src, build.Files{}, func(p string, d fs.DirEntry) error {
 		if matchesAny(writable.Include, p) {
 			return copyEntry(src, dst, p, d, copyFile)

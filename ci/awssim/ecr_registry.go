@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -147,8 +148,8 @@ func (p *dataPlane) exchange(r *http.Request, t ociTarget, op string, manifest [
 		rec.Fault = hit.Kind
 		a.drop = hit.Kind == DropBefore || hit.Kind == DropAfter
 		a.after = hit.Kind == DropAfter || hit.Kind == BrokenLate
-		if hit.Kind == BrokenLate && e != nil && t.kind == "uploads" {
-			a.serve = p.blobs.ServeHTTP
+		if hit.Kind == BrokenLate && t.kind == "uploads" {
+			a.serve = p.serveBlob(t)
 		}
 		if hit.Kind == Slow {
 			a.delay = time.Duration(hit.Delay)
@@ -174,14 +175,23 @@ func (p *dataPlane) perform(c *call, r *http.Request, t ociTarget, manifest []by
 	case "ListImages":
 		return p.tags(repo, t)
 	}
+	return p.serveBlob(t), nil
+}
+
+// repoKey is under which a request's context holds the repository: the blob registry's own idea of it is wrong in an
+// upload, where it takes the path's "blobs" for a part of the name.
+type repoKey struct{}
+
+// serveBlob hands a request on to the registry of blobs.
+func (p *dataPlane) serveBlob(t ociTarget) func(http.ResponseWriter, *http.Request) {
 	return func(rw http.ResponseWriter, r *http.Request) {
 		// ECR does not mount blobs of other repositories unless the registry is set to: the client has to upload.
 		q := r.URL.Query()
 		q.Del("mount")
 		q.Del("from")
 		r.URL.RawQuery = q.Encode()
-		p.blobs.ServeHTTP(rw, r)
-	}, nil
+		p.blobs.ServeHTTP(rw, r.WithContext(context.WithValue(r.Context(), repoKey{}, t.repo)))
+	}
 }
 
 // identifier is how the API names what a manifest's path names.
@@ -314,24 +324,29 @@ var (
 	_ registry.BlobPutHandler  = blobStore{}
 )
 
-func (s blobStore) lookUp(repo string, h v1.Hash) ([]byte, error) {
+func (s blobStore) lookUp(ctx context.Context, h v1.Hash) ([]byte, error) {
 	s.g.w.mu.Lock()
 	defer s.g.w.mu.Unlock()
-	if r := s.g.repos[repo]; r != nil && r.blobs[h.String()] {
+	if r := s.repo(ctx); r != nil && r.blobs[h.String()] {
 		return s.g.blobs[h.String()], nil
 	}
 	return nil, registry.ErrNotFound
 }
 
+func (s blobStore) repo(ctx context.Context) *ecrRepo {
+	n, _ := ctx.Value(repoKey{}).(string)
+	return s.g.repos[n]
+}
+
 // Stat returns the size of a blob.
-func (s blobStore) Stat(_ context.Context, repo string, h v1.Hash) (int64, error) {
-	b, err := s.lookUp(repo, h)
+func (s blobStore) Stat(ctx context.Context, _ string, h v1.Hash) (int64, error) {
+	b, err := s.lookUp(ctx, h)
 	return int64(len(b)), err
 }
 
 // Get opens a blob.
-func (s blobStore) Get(_ context.Context, repo string, h v1.Hash) (io.ReadCloser, error) {
-	b, err := s.lookUp(repo, h)
+func (s blobStore) Get(ctx context.Context, _ string, h v1.Hash) (io.ReadCloser, error) {
+	b, err := s.lookUp(ctx, h)
 	if err != nil {
 		return nil, err
 	}
@@ -339,16 +354,16 @@ func (s blobStore) Get(_ context.Context, repo string, h v1.Hash) (io.ReadCloser
 }
 
 // Put keeps a blob, whose digest is checked while it is read.
-func (s blobStore) Put(_ context.Context, repo string, h v1.Hash, rc io.ReadCloser) error {
+func (s blobStore) Put(ctx context.Context, _ string, h v1.Hash, rc io.ReadCloser) error {
 	b, err := io.ReadAll(rc)
 	if err != nil {
 		return err
 	}
 	s.g.w.mu.Lock()
 	defer s.g.w.mu.Unlock()
-	r := s.g.repos[repo]
+	r := s.repo(ctx)
 	if r == nil {
-		return fmt.Errorf("the repository %s was deleted during the upload", repo)
+		return errors.New("the repository was deleted during the upload")
 	}
 	s.g.blobs[h.String()] = b
 	r.blobs[h.String()] = true

@@ -108,6 +108,11 @@ return [
                 'locale' => [
                     'code' => 'en_US'
                 ]
+            ],
+            'design' => [
+                'theme' => [
+                    'theme_id' => 'frontend/Magento/luma'
+                ]
             ]
         ]
     ]

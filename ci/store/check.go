@@ -62,7 +62,7 @@ func (c *checker) readVendor() {
 	s.themes, s.broken = slices.Clip(s.themes), slices.Clip(s.broken)
 	modules, unread, err := s.scanPackages(true)
 	if err != nil {
-		c.add(Warning, "vendor-unreadable", "vendor", "", "%v", err)
+		c.add(Warning, "vendor-unreadable", "vendor", "make it readable, or install the store again", "%v", err)
 		return
 	}
 	s.modules, s.unread = modules, unread

@@ -514,10 +514,7 @@ func TestContentHashIsComposers(t *testing.T) {
 }`: "3c5d835eb9a730316e9893d6f1c6529c",
 		`{"require": {"mage-os/product-community-edition": "^1.0"}, "repositories": {"mage-os": {"type": "composer", "url": "https://repo.mage-os.org/"}}, "minimum-stability": "stable"}`: "1bbddb1d9d48ccf69c40009920de1c31",
 	} {
-		for lock, want := range map[string]string{hash: "present", "0" + hash[1:]: "outdated"} {
-			if lock == hash && want == "outdated" {
-				t.Fatal("the hash begins with 0")
-			}
+		for lock, want := range map[string]string{hash: "present", strings.Repeat("0", 32): "outdated"} {
 			m := healthy()
 			write(m, "composer.json", src)
 			edit(t, m, "composer.lock", "bbdbda4d70ef6193735d8195437a0bd3", lock)

@@ -17,6 +17,15 @@ func IgnoredPaths() []string {
 	}
 }
 
+// ReadPaths are patterns of the files that Open and Check read, relative to the store, for whoever has to fetch them first.
+// Of IgnoredPaths only the presence of env.php and auth.json matters, and vendor when the store is installed.
+func ReadPaths() []string {
+	return []string{
+		"*.json", "**/*patches*.json", "*/composer.json", "composer.lock", "app/etc/config.php", "app/etc/env.php",
+		"**/registration.php", "**/theme.xml", "**/etc/module.xml", "**/etc/**/di.xml",
+	}
+}
+
 // Inputs say which files of the store a step can depend on.
 type Inputs struct {
 	Exclude []string // paths relative to the store; everything else is an input

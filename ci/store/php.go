@@ -108,12 +108,13 @@ func satisfies(c string, v version) bool {
 // firstVersion is the lowest version that a constraint such as ">=2.4.7 <2.4.8" names, as people write them.
 var firstVersion = regexp.MustCompile(`\d+(?:\.\d+)*`)
 
-// usualPHP is the newest PHP that both the wanted Magento and the one before it support.
+// usualPHP is a release line that the wanted version of Magento supports, for want of packages that tell: the newest one,
+// but for 2.4.9 the one that it shares with 2.4.8.
 func (s *Store) usualPHP() string {
 	edition, wanted, _ := s.product()
 	lines := []struct{ magento, php string }{{"2.4.8", "8.4"}, {"2.4.7", "8.3"}, {"2.4.6", "8.2"}, {"2.4.4", "8.1"}}
 	if edition == MageOS {
-		// Mage-OS 1.0 is Magento 2.4.7; 1.1 to 2 are 2.4.8; 3 is 2.4.9.
+		// Mage-OS 1.0 follows Magento 2.4.7, later ones 2.4.8 and 2.4.9.
 		lines = []struct{ magento, php string }{{"1.1", "8.4"}, {"1.0", "8.3"}}
 	}
 	v, _, _, err := parseVersion(firstVersion.FindString(wanted))

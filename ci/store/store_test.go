@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -494,6 +495,69 @@ func TestIgnoredPathsHoldSecretsAndOutputs(t *testing.T) {
 	for p := range maps.Keys(healthy()) {
 		if slices.ContainsFunc(ignored, func(i string) bool { return p == i || strings.HasPrefix(p, i+"/") }) {
 			t.Errorf("%s is part of the store and is ignored", p)
+		}
+	}
+}
+
+func TestReadPathsAreAllThatIsRead(t *testing.T) {
+	m := healthy()
+	write(m, "app/etc/env.php", "<?php return [];")
+	write(m, "auth.json", "{}")
+	write(m, "composer-patches.json", "{}")
+	write(m, "tools/patches/patches.json", `{"patches": {"a/b": {"fix": "app/code/fix.patch"}}}`)
+	edit(t, m, "composer.json", `"name"`, `"extra": {"patches-file": "tools/patches/patches.json"}, "name"`)
+	edit(t, m, "composer.lock", `"packages": [`, `"packages": [{"name": "acme/theme", "type": "magento2-theme", "dist": {"type": "path", "url": "packages/theme"},
+		"autoload": {"files": ["src/registration.php"]}},`)
+	write(m, "packages/theme/src/registration.php", registration("THEME", "frontend/Acme/winter"))
+	write(m, "packages/theme/src/theme.xml", `<theme/>`)
+	write(m, "app/code/Acme/Base/etc/adminhtml/di.xml", diXML)
+	read := &recordingFS{FS: m}
+	s := open(t, read)
+	s.Check(enough())
+	s.ComposerInputs()
+	if len(read.files) < 12 {
+		t.Fatalf("only %q were read", read.files)
+	}
+	for _, file := range read.files {
+		if !slices.ContainsFunc(store.ReadPaths(), func(p string) bool { return matches(p, file) }) {
+			t.Errorf("%s is read and is in no pattern", file)
+		}
+	}
+}
+
+// recordingFS notes the files that are opened.
+type recordingFS struct {
+	fs.FS
+	files []string
+}
+
+func (r *recordingFS) Open(name string) (fs.File, error) {
+	f, err := r.FS.Open(name)
+	if err == nil {
+		if info, err := f.Stat(); err == nil && !info.IsDir() {
+			r.files = append(r.files, name)
+		}
+	}
+	return f, err
+}
+
+// matches reports whether a path matches a pattern in which ** stands for any number of directories.
+func matches(pattern, name string) bool {
+	rest, ok := strings.CutPrefix(pattern, "**/")
+	if i := strings.Index(pattern, "/**/"); !ok && i > 0 {
+		head, tail, ok := strings.Cut(name, pattern[:i]+"/")
+		return ok && head == "" && matches(pattern[i+1:], tail)
+	}
+	if !ok {
+		ok, err := path.Match(pattern, name)
+		return err == nil && ok
+	}
+	for {
+		if matches(rest, name) {
+			return true
+		}
+		if _, name, ok = strings.Cut(name, "/"); !ok {
+			return false
 		}
 	}
 }

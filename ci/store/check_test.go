@@ -513,6 +513,7 @@ func TestContentHashIsComposers(t *testing.T) {
     "prefer-stable": true
 }`: "3c5d835eb9a730316e9893d6f1c6529c",
 		`{"require": {"mage-os/product-community-edition": "^1.0"}, "repositories": {"mage-os": {"type": "composer", "url": "https://repo.mage-os.org/"}}, "minimum-stability": "stable"}`: "1bbddb1d9d48ccf69c40009920de1c31",
+		`{"name": "a/b", "name": "acme/\u0001\b\f\n\r\t\"\\", "require": {}, "config": {"platform": null}, "extra": {"x": [], "n": [-1.50, 12345678901234567890]}}`:                        "7dbfadf9c6608d25d897d8d05499a9c1",
 	} {
 		for lock, want := range map[string]string{hash: "present", strings.Repeat("0", 32): "outdated"} {
 			m := healthy()

@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -248,28 +249,12 @@ func (l *phpLexer) next() (phpToken, error) {
 	return t, nil
 }
 
+var phpNumberPattern = regexp.MustCompile(`^(?:0[xX][0-9a-fA-F_]+|0[bB][01_]+|0[oO][0-7_]+|[0-9][0-9_]*\.?[0-9_]*(?:[eE][+-]?[0-9_]+)?|\.[0-9_]+(?:[eE][+-]?[0-9_]+)?)`)
+
 func (l *phpLexer) number() (phpToken, error) {
-	rest := l.src[l.pos:]
-	n := 0
 	t := phpToken{kind: phpInt, line: l.line}
-	hex := len(rest) > 1 && rest[0] == '0' && strings.IndexByte("xXbBoO", rest[1]) >= 0
-	for n < len(rest) {
-		c := rest[n]
-		if isNamePart(c) && c != '\\' && c < 0x80 {
-			n++
-			continue
-		}
-		if !hex && c == '.' && n+1 < len(rest) && isDigit(rest[n+1]) || !hex && c == '.' && n > 0 && !strings.HasPrefix(rest[n:], "..") && !strings.Contains(rest[:n], ".") {
-			n++
-			continue
-		}
-		if !hex && (c == '+' || c == '-') && n > 0 && (rest[n-1] == 'e' || rest[n-1] == 'E') {
-			n++
-			continue
-		}
-		break
-	}
-	text := rest[:n]
+	text := phpNumberPattern.FindString(l.src[l.pos:])
+	n := len(text)
 	digits := strings.ReplaceAll(text, "_", "")
 	l.advance(n)
 	if len(digits) > 1 && digits[0] == '0' && isDigit(digits[1]) && !strings.ContainsAny(digits, ".eE") {
@@ -279,7 +264,7 @@ func (l *phpLexer) number() (phpToken, error) {
 		t.text = strconv.FormatInt(v, 10)
 		return t, nil
 	}
-	if v, err := strconv.ParseFloat(digits, 64); err == nil && !hex {
+	if v, err := strconv.ParseFloat(digits, 64); err == nil && !strings.ContainsAny(digits, "xXpP") {
 		t.kind, t.text = phpFloat, strconv.FormatFloat(v, 'g', -1, 64)
 		return t, nil
 	}

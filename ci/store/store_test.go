@@ -243,12 +243,17 @@ func TestWithoutALockComposerJSONTells(t *testing.T) {
 		{`"mage-os/product-community-edition": "1.0.5"`, "Mage-OS", "1.0.5", "8.3"},
 		{`"mage-os/product-minimal-edition": "^2.0"`, "Mage-OS", "^2.0", "8.4"},
 		{`"magento/magento2-base": "2.4.4", "php": "~8.1.0"`, "Magento Open Source", "2.4.4", "8.1"},
+		{`"mage-os/product-acme-edition": "2.1.0"`, "Mage-OS", "2.1.0", "8.4"},
+		{`"php": "~8.3.0"}, "version": "2.4.8", "replace": {"magento/framework": "*"`, "Magento Open Source", "2.4.8", "8.3"},
 		{`"magento/product-community-edition": "2.4.8", "php": "~8.1.0||~8.2.0"`, "Magento Open Source", "2.4.8", "8.2"},
 	} {
 		m := healthy()
 		delete(m, "composer.lock")
 		write(m, "composer.json", `{"require": {`+test.require+`}}`)
 		s := open(t, m)
+		if report := s.Check(store.Options{}); !report.OK() {
+			t.Errorf("%s: %v", test.require, report.Err())
+		}
 		got := []string{string(s.Edition()), s.MagentoVersion(), s.PHPMinor()}
 		if diff := cmp.Diff([]string{test.edition, test.version, test.php}, got); diff != "" {
 			t.Errorf("%s: %s", test.require, diff)
@@ -356,6 +361,43 @@ func TestConfigIsReadWithoutRunningIt(t *testing.T) {
 				t.Errorf("modules: %s\n%s", diff, s.Check(store.Options{}))
 			}
 		})
+	}
+}
+
+// Values mean what PHP makes of them: the locale below is always de_DE.
+func TestConfigValues(t *testing.T) {
+	for _, value := range []string{
+		`'de_DE'`, `"de_DE"`, `"de\x5fDE"`, `"de\137DE"`, `"de\u{5f}DE"`, `'de' . '_' . "DE"`, `('de_DE')`, `null . 'de_DE'`,
+		"<<<'X'\nde_DE\nX", "<<<X\n    de\\x5fDE\n    X", "<<<\"X\"\nde_DE\nX",
+	} {
+		m := healthy()
+		edit(t, m, "app/etc/config.php", "'de_DE'", value)
+		if got := open(t, m).Locales()["adminhtml"]; !slices.Equal(got, []string{"de_DE", "en_US"}) {
+			t.Errorf("%s: got %q", value, got)
+		}
+	}
+	for _, value := range []string{`"de_$country"`, `"de_{$country}"`, `$locale`, `getenv('LOCALE')`, `true ? 'de_DE' : 'de_AT'`, "`locale`", `new Locale`, `"de\u{110000}"`} {
+		m := healthy()
+		edit(t, m, "app/etc/config.php", "'de_DE'", value)
+		if got := open(t, m).Locales()["adminhtml"]; !slices.Equal(got, []string{"en_US"}) {
+			t.Errorf("%s: got %q, and nobody can know that", value, got)
+		}
+	}
+	for key, want := range map[string]bool{`1`: true, `'1'`: true, `"1"`: true, `true`: true, `1.9`: true, `0x1`: true, `01`: true, `0b1`: true, `+1`: true, `-1`: false, `'01'`: false, `null`: false} {
+		m := healthy()
+		write(m, "app/etc/config.php", "<?php return ['modules' => ["+key+" => 1]];")
+		if got := open(t, m).Modules()["1"]; got != want {
+			t.Errorf("the key %s is the key 1: %v, want %v", key, got, want)
+		}
+	}
+}
+
+func TestPathRepositories(t *testing.T) {
+	m := healthy()
+	edit(t, m, "composer.json", `"name"`, `"repositories": {"a": {"type": "path", "url": "./packages/*/*"}, "b": {"type": "path", "url": "../shared"},
+		"c": {"type": "path", "url": "app/code/Acme"}, "d": {"type": "composer", "url": "https://repo.mage-os.org/"}, "packagist.org": false}, "name"`)
+	if diff := cmp.Diff([]string{"packages/*/*"}, open(t, m).PathRepositories()); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -272,7 +272,7 @@ func (l *phpLexer) number() (phpToken, error) {
 		t.kind, t.text = phpFloat, strconv.FormatFloat(float64(v), 'g', -1, 64)
 		return t, nil
 	}
-	return t, l.errorf(t.line, "%q is not a number", text)
+	return t, l.errorf(t.line, "a number is malformed")
 }
 
 func (l *phpLexer) single() (phpToken, error) {

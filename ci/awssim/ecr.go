@@ -41,6 +41,7 @@ type ecrRegistry struct {
 type ecrToken struct {
 	caller  Identity
 	expires time.Time
+	layer   string // what a signed address is for; empty: a login
 }
 
 type ecrRepo struct {
@@ -872,9 +873,12 @@ func (g *ecrRegistry) getDownloadURLForLayer(c *call, in *ecr.GetDownloadUrlForL
 	if !r.blobs[d] {
 		return nil, errf("LayersNotFoundException", "The layer with digest '%s' does not exist in the repository with name '%s' in the registry with id '%s'", d, *r.RepositoryName, g.w.account)
 	}
+	// The address is signed for an hour, and needs no login.
+	signature := g.w.newID("signature")
+	g.tokens[signature] = ecrToken{caller: c.caller, expires: g.w.now.Add(time.Hour), layer: d}
 	return &ecr.GetDownloadUrlForLayerOutput{
 		LayerDigest: aws.String(d),
-		DownloadUrl: aws.String(fmt.Sprintf("%s/v2/%s/blobs/%s", g.endpoint, *r.RepositoryName, d)),
+		DownloadUrl: aws.String(fmt.Sprintf("%s/v2/%s/blobs/%s?X-Amz-Expires=3600&%s=%s", g.endpoint, *r.RepositoryName, d, signatureKey, signature)),
 	}, nil
 }
 

@@ -34,18 +34,19 @@ type Build struct {
 	Platform dagger.Platform
 }
 
-// Magento is the magento2 image: php-fpm with the whole store.
+// The magento2 image: php-fpm with the whole store.
 func (b *Build) Magento() *dagger.Container { return b.image(build.Magento) }
 
-// Nginx is the nginx image: nginx with the store's static files.
+// The nginx image: nginx with the store's static files.
 func (b *Build) Nginx() *dagger.Container { return b.image(build.Nginx) }
 
 func (b *Build) image(name string) *dagger.Container {
 	return dag.Container(dagger.ContainerOpts{Platform: b.Platform}).Import(b.Archives.File(name + ".tar"))
 }
 
-// Export is both images as OCI image layouts, magento2/ and nginx/, which skopeo,
-// crane and `mck push` read.
+// Both images as OCI image layouts, magento2/ and nginx/.
+//
+// Skopeo, crane and `mck push` read them.
 func (b *Build) Export() *dagger.Directory {
 	ctr := dag.Container().From(golangImage).WithMountedDirectory("/archives", b.Archives)
 	for _, name := range []string{build.Magento, build.Nginx} {

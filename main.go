@@ -19,7 +19,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"slices"
 	"strings"
 	"time"
 
@@ -80,14 +79,12 @@ func New(
 	// +ignore=["vendor", "generated", "var", "pub/static", "pub/media", "**/auth.json", ".git", "**/node_modules", ".env"]
 	source *dagger.Directory,
 
-	// Composer's credentials: the content of an auth.json (file://auth.json) or of
-	// COMPOSER_AUTH (env://COMPOSER_AUTH).
+	// Composer's credentials: the content of an auth.json (file://auth.json) or of COMPOSER_AUTH (env://COMPOSER_AUTH).
 	//
 	// +optional
 	composerAuth *dagger.Secret,
 
-	// Public key for repo.magento.com, for a store of Adobe's Magento
-	// (env://MAGENTO_PUBLIC_KEY).
+	// Public key for repo.magento.com, for a store of Adobe's Magento (env://MAGENTO_PUBLIC_KEY).
 	//
 	// +optional
 	magentoPublicKey *dagger.Secret,
@@ -97,9 +94,7 @@ func New(
 	// +optional
 	magentoPrivateKey *dagger.Secret,
 
-	// Image with the PHP that builds and runs the store. Default: the official
-	// php-fpm image of the PHP that composer.lock, or composer.json, asks for.
-	// Extensions that it lacks are added.
+	// Image with the PHP that builds and runs the store. Default: the official php-fpm image of the PHP that composer.lock, or composer.json, asks for. Extensions that it lacks are added.
 	//
 	// +optional
 	phpImage string,
@@ -114,20 +109,17 @@ func New(
 	// +default=true
 	stripTests bool,
 
-	// Locales to deploy static content for. Default: those that app/etc/config.php
-	// uses.
+	// Locales to deploy static content for. Default: those that app/etc/config.php uses.
 	//
 	// +optional
 	locales []string,
 
-	// Themes to deploy, as Vendor/name or area/Vendor/name. Default: those that
-	// app/etc/config.php uses.
+	// Themes to deploy, as Vendor/name or area/Vendor/name. Default: those that app/etc/config.php uses.
 	//
 	// +optional
 	themes []string,
 
-	// How to split static content over processes: auto, none, theme or locale.
-	// auto decides from the number of CPUs.
+	// How to split static content over processes: auto, none, theme or locale. auto decides from the number of CPUs.
 	//
 	// +default="auto"
 	shards string,
@@ -161,9 +153,10 @@ func New(
 	}, nil
 }
 
-// Check says everything that can be said about the store before building it: what
-// would make the build fail or surprise you, and what to do about each. It exits
-// with an error if the store cannot be built.
+// Say all that can be said about the store before building it.
+//
+// It lists what would make the build fail or surprise you, and what to do about
+// each, and ends with an error if the store cannot be built.
 func (m *Magecloudkit) Check(ctx context.Context) (string, error) {
 	p, err := m.prepare(ctx)
 	if err != nil {
@@ -175,7 +168,7 @@ func (m *Magecloudkit) Check(ctx context.Context) (string, error) {
 	return p.report.String(), nil
 }
 
-// Composer installs the store's packages and returns the installed store.
+// Install the store's packages with composer: the installed store.
 func (m *Magecloudkit) Composer(ctx context.Context) (*dagger.Directory, error) {
 	p, err := m.plan(ctx)
 	if err != nil {
@@ -188,12 +181,12 @@ func (m *Magecloudkit) Composer(ctx context.Context) (*dagger.Directory, error) 
 	return app.Directory(treeDir).Sync(ctx)
 }
 
-// Precompile installs and compiles the store and deploys its static content; it
-// returns the store with generated/ and pub/static/.
+// Compile the store and deploy its static content: the store as it runs.
+//
+// It is the installed store with generated/ and pub/static/.
 func (m *Magecloudkit) Precompile(
 	ctx context.Context,
-	// Version in the URLs of static files. Default: the time of the build, in
-	// seconds; make gives the time of the commit.
+	// Version in the URLs of static files. Default: the time of the build, in seconds; make gives the time of the commit.
 	//
 	// +optional
 	contentVersion string,
@@ -225,9 +218,9 @@ func (m *Magecloudkit) Precompile(
 	return ctr.WithExec(args).Directory(treeDir).Sync(ctx)
 }
 
-// Build builds the store's two images, magento2 (php-fpm) and nginx. When it
-// succeeds, both exist.
+// Build the store's two images, magento2 (php-fpm) and nginx.
 //
+// When it succeeds, both exist.
 // What it returns can be used further: `build --build-num=1 magento terminal`,
 // `build --build-num=1 nginx up`, `build --build-num=1 export -o out`.
 func (m *Magecloudkit) Build(
@@ -238,8 +231,7 @@ func (m *Magecloudkit) Build(
 	//
 	// +optional
 	revision string,
-	// Time of that commit, in seconds since 1970 (git log -1 --format=%ct). With it
-	// the same commit gives the same images, bit for bit. Default: now.
+	// Time of that commit, in seconds since 1970 (git log -1 --format=%ct). With it the same commit gives the same images, bit for bit. Default: now.
 	//
 	// +optional
 	revisionTime int,
@@ -279,9 +271,9 @@ func (m *Magecloudkit) Build(
 	return p.assemble(ctx, done, rel, platform)
 }
 
-// PhpBase is the base of the magento2 image: the PHP image with the extensions
-// that the store needs. `php-base publish --address=…` makes it a --php-base for
-// builds on hosts.
+// Make the magento2 image's base: PHP with the extensions that the store needs.
+//
+// `php-base publish --address=…` makes it a --php-base for builds on hosts.
 func (m *Magecloudkit) PhpBase(ctx context.Context) (*dagger.Container, error) {
 	p, err := m.plan(ctx)
 	if err != nil {
@@ -290,9 +282,10 @@ func (m *Magecloudkit) PhpBase(ctx context.Context) (*dagger.Container, error) {
 	return p.php.Sync(ctx)
 }
 
-// Lock resolves the store's packages and returns what it lacks as a change to its
-// source: a composer.lock, and the module list in app/etc/config.php. A store
-// that has both is left as it is.
+// Add the composer.lock and the module list that a store lacks.
+//
+// It resolves the store's packages and returns the two files as a change to its
+// source. A store that has both is left as it is.
 func (m *Magecloudkit) Lock(ctx context.Context) (*dagger.Changeset, error) {
 	p, err := m.prepare(ctx)
 	if err != nil {
@@ -366,8 +359,7 @@ func (m *Magecloudkit) prepare(ctx context.Context) (*planned, error) {
 		return nil, err
 	}
 	if _, err := m.Source.Filter(dagger.DirectoryFilterOpts{
-		Include: []string{"*.json", "*.lock", "app/**", "patches/**"},
-		Exclude: []string{"app/**/*.js", "app/**/*.css", "app/**/*.less", "app/**/*.png", "app/**/*.svg", "app/**/*.woff*"},
+		Include: store.ReadPaths(),
 	}).Export(ctx, dir); err != nil {
 		return nil, err
 	}
@@ -388,12 +380,12 @@ func (m *Magecloudkit) prepare(ctx context.Context) (*planned, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range append(p.store.RequiredExtensions(), p.store.RecommendedExtensions()...) {
-		if installer && build.Installable(name) && !slices.Contains(php.Extensions, name) {
+	for _, name := range php.Lacks(append(p.store.RequiredExtensions(), p.store.RecommendedExtensions()...)) {
+		if installer && build.Installable(name) {
 			p.missing = append(p.missing, name)
-			php.Extensions = append(php.Extensions, name)
 		}
 	}
+	php.Extensions = append(php.Extensions, p.missing...)
 	p.report = p.store.Check(store.Options{
 		PHP: &php, Credentials: credentials, Memory: machine.Memory(), Locales: m.Locales, Themes: m.Themes,
 	})

@@ -159,6 +159,13 @@ func (s *Store) RecommendedExtensions() []string {
 	return slices.Sorted(maps.Keys(set))
 }
 
+// Lacks lists which of some extensions this PHP does not have.
+func (p PHP) Lacks(names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		return slices.ContainsFunc(p.Extensions, func(have string) bool { return normalExtension(have) == normalExtension(name) })
+	})
+}
+
 // normalExtension is an extension's name as composer knows it: `php -m` says "Zend OPcache" and "PDO".
 func normalExtension(name string) string {
 	name = strings.ToLower(strings.TrimSpace(name))

@@ -58,8 +58,10 @@ func shapeOf(t reflect.Type) *shape {
 	}
 	names := map[string]string{} // lower case → on the wire
 	if v, ok := reflect.New(t).Interface().(smithy.Serializable); ok {
-		for name := range schemaOf(v).Members() {
-			names[strings.ToLower(name)] = name
+		if schema := schemaOf(v); schema != nil { // nil: a type without members
+			for name := range schema.Members() {
+				names[strings.ToLower(name)] = name
+			}
 		}
 	}
 	s := &shape{byName: map[string]int{}}
@@ -86,7 +88,11 @@ func (schemaProbe) WriteStruct(s *smithy.Schema) { panic(s) }
 
 // schemaOf returns the schema of an SDK value: the first thing that every one writes.
 func schemaOf(v smithy.Serializable) (s *smithy.Schema) {
-	defer func() { s = recover().(*smithy.Schema) }()
+	defer func() {
+		if p := recover(); p != nil {
+			s = p.(*smithy.Schema) // anything else is a fault of ours, and goes on
+		}
+	}()
 	v.Serialize(schemaProbe{})
 	return nil
 }

@@ -37,6 +37,7 @@ type svc struct {
 	steady      bool
 	warned      bool      // that the percents allow no move
 	poked       time.Time // when the scheduler looks next; zero: not planned
+	nextBatch   time.Time // tasks are started in batches, this far apart
 
 	history history[types.Service]
 	dirty   bool
@@ -221,8 +222,12 @@ func (s *svc) live(d *deployment) (n int32) {
 // gone says that a task holds nothing any more.
 func (t *task) gone() bool { return t.last == "STOPPED" || t.last == "DEPROVISIONING" }
 
-// batch is how many tasks the scheduler starts at one time.
-const batch = 20
+// The scheduler starts tasks in batches: some five hundred a minute ("Amazon ECS service quotas", tasks launched per
+// service on Fargate).
+const (
+	batch    = 20
+	batchGap = 2400 * time.Millisecond
+)
 
 // wanted is how many tasks there should be.
 func (s *svc) wanted() int32 {
@@ -318,14 +323,13 @@ func (s *svc) reconcile() {
 		room = 0
 	case room > 0 && w.now.Before(p.notBefore):
 		s.poke(p.notBefore.Sub(w.now))
+	case room > 0 && w.now.Before(s.nextBatch):
+		s.poke(s.nextBatch.Sub(w.now))
 	case room > 0:
 		s.startTasks(p, room)
 	case want > int32(len(mine)) && len(victims) == 0 && len(old) > 0 && int32(len(old)) == healthy && holding == healthy && !s.warned:
 		s.warned = true
 		s.event("was unable to stop or start tasks during a deployment because of the service deployment configuration. Update the minimumHealthyPercent or maximumPercent value and try again.")
-	}
-	if room > 0 {
-		s.poke(3 * time.Second)
 	}
 	s.finish(want)
 }
@@ -375,6 +379,8 @@ func (s *svc) stopTasks(victims []*task) {
 
 func (s *svc) startTasks(p *deployment, n int32) {
 	w := s.e.w
+	s.nextBatch = w.now.Add(batchGap)
+	s.poke(batchGap) // for the next one
 	var names []string
 	for range n {
 		if w.hooks.roles != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -21,6 +22,18 @@ func (w *World) operation(action string) (*service, *operation, error) {
 		}
 	}
 	return nil, nil, fmt.Errorf("awssim has no operation %q", action)
+}
+
+// Operations returns the names of all operations that the world knows, as IAM names them: "ecs:UpdateService".
+func (w *World) Operations() []string {
+	var all []string
+	for _, s := range w.services {
+		for name := range s.ops {
+			all = append(all, s.name+":"+name)
+		}
+	}
+	slices.Sort(all)
+	return all
 }
 
 // Do carries out a call from inside: no faults, no lag, no record. It is how a test looks at the world's own state, or

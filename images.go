@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -29,6 +30,8 @@ type Build struct {
 	NginxSize int
 
 	// +private
+	Table string
+	// +private
 	Archives *dagger.Directory
 	// +private
 	Platform dagger.Platform
@@ -43,6 +46,9 @@ func (b *Build) Nginx() *dagger.Container { return b.image(build.Nginx) }
 func (b *Build) image(name string) *dagger.Container {
 	return dag.Container(dagger.ContainerOpts{Platform: b.Platform}).Import(b.Archives.File(name + ".tar"))
 }
+
+// What was built, as a table: both images, their layers and sizes.
+func (b *Build) Summary() string { return b.Table }
 
 // Both images as OCI image layouts, magento2/ and nginx/.
 //
@@ -93,6 +99,10 @@ func (p *planned) assemble(ctx context.Context, done *precompiled, rel build.Rel
 	if err != nil {
 		return nil, err
 	}
+	table, err := out.File("images.txt").Contents(ctx)
+	if err != nil {
+		return nil, err
+	}
 	raw, err := out.File("images.json").Contents(ctx)
 	if err != nil {
 		return nil, err
@@ -108,6 +118,8 @@ func (p *planned) assemble(ctx context.Context, done *precompiled, rel build.Rel
 		return nil, fmt.Errorf("what the build says of its images cannot be read: %w", err)
 	}
 	b := &Build{BuildNum: rel.BuildNum, Revision: rel.Revision, PHP: p.store.PHPMinor(), MagentoVersion: p.store.MagentoVersion(), Archives: out, Platform: platform}
+	b.Table = fmt.Sprintf("build %s of %s %s, PHP %s, revision %s\n%s", b.BuildNum, p.store.Edition(), b.MagentoVersion, b.PHP, cmp.Or(b.Revision, "unknown"), table)
+	fmt.Print(b.Table) // the CLI prints nothing of an object but its name
 	for _, im := range images {
 		switch im.Name {
 		case build.Magento:

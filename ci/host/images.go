@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
 
@@ -139,7 +138,7 @@ func PrintImages(w io.Writer, images []Assembled) {
 	for _, im := range images {
 		fmt.Fprintf(w, "%s  %s  %s  %.1f MB\n", im.Name, im.Summary.Platform, im.Summary.Digest, float64(im.Summary.Size)/1e6)
 		for _, l := range im.Summary.Layers {
-			fmt.Fprintf(w, "  %8.1f MB  %.19s  %s\n", float64(l.Size)/1e6, l.Digest, path.Base(l.Name))
+			fmt.Fprintf(w, "  %8.1f MB  %.19s  %.60s\n", float64(l.Size)/1e6, l.Digest, l.Name)
 		}
 	}
 }

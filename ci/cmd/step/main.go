@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -156,13 +157,15 @@ func images(ctx context.Context, r *host.Runner, a args) error {
 	if err := host.WriteArchives(a.out, done); err != nil {
 		return err
 	}
-	host.PrintImages(os.Stdout, done)
-	f, err := os.Create(filepath.Join(a.out, "images.json"))
-	if err != nil {
+	var table, machine bytes.Buffer
+	host.PrintImages(&table, done)
+	if err := host.WriteJSON(&machine, done); err != nil {
 		return err
 	}
-	defer f.Close()
-	return host.WriteJSON(f, done)
+	return errors.Join(
+		os.WriteFile(filepath.Join(a.out, "images.txt"), table.Bytes(), 0o644),
+		os.WriteFile(filepath.Join(a.out, "images.json"), machine.Bytes(), 0o644),
+	)
 }
 
 func show(e host.Event) {

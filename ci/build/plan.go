@@ -2,9 +2,12 @@ package build
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"sort"
 	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
 
 	"github.com/magecloudkit/pipeline/ci/layer"
 	"github.com/magecloudkit/pipeline/ci/store"
@@ -126,6 +129,9 @@ type Store struct {
 	// PathRepositories are the directories of the store's own composer
 	// packages; composer copies them into vendor, and no image holds them twice.
 	PathRepositories []string
+	// Autoload are the paths below vendor that packages' autoloaders name; no
+	// image goes without them.
+	Autoload []string
 	// Locked says that a composer.lock pins what composer installs.
 	Locked bool
 	// EnableModules says that config.php lists no modules: all are enabled.
@@ -142,6 +148,7 @@ func StoreOf(s *store.Store, themes, locales []string) Store {
 	out := Store{
 		ComposerInputs:     Files{Exclude: s.ComposerInputs().Exclude},
 		PathRepositories:   s.PathRepositories(),
+		Autoload:           s.AutoloadPaths(),
 		Locked:             s.HasLock(),
 		EnableModules:      !s.HasModules(),
 		StaticDependsOnPHP: s.StaticDependsOnPHP(),
@@ -158,7 +165,8 @@ type Options struct {
 	CPUs   int
 	Shards Shards
 	// StripTests leaves the packages' tests out of the images: a third of a
-	// real store's vendor directory.
+	// real store's vendor directory. Only a lock tells what is a test and what
+	// a package loads, so without one they stay.
 	StripTests bool
 }
 
@@ -182,7 +190,7 @@ const (
 
 // left are the paths of a store that no step gets and no image holds: secrets,
 // what belongs to one machine, and what a build makes itself.
-var left = append(store.IgnoredPaths(), ".github", ".gitlab", ".circleci", ".ddev")
+var left = append(store.IgnoredPaths(), ".github", ".gitlab", ".circleci", ".ddev", ".editorconfig", ".gitattributes", ".gitignore", "README.md")
 
 // tests are the directories of packages that only their developers need. Magento's
 // modules keep theirs in Test.
@@ -210,6 +218,11 @@ func composer(args ...string) Command {
 		Args: append([]string{"composer"}, args...),
 		Env: map[string]string{
 			"COMPOSER_ALLOW_SUPERUSER": "1",
+			// Else composer asks the git repository that it finds itself in, which
+			// on a host need not be the store's, for the version and the revision
+			// that it writes into vendor. This is what it writes where there is none;
+			// a version in composer.json wins over it.
+			"COMPOSER_ROOT_VERSION": "1.0.0+no-version-set",
 			// A package of the store itself is copied, not linked: a link would
 			// point out of the image.
 			"COMPOSER_MIRROR_PATH_REPOS": "1",
@@ -267,8 +280,10 @@ func autoShards(cpus int, themes []Theme) Shards {
 
 func composerStep(s Store, o Options) Step {
 	exclude := append([]string{"**/auth.json"}, autoload...)
-	if o.StripTests {
+	var keep []string
+	if o.StripTests && s.Locked {
 		exclude = append(exclude, tests...)
+		keep = loadedTests(s.Autoload)
 	}
 	inputs := Files{
 		Include: s.ComposerInputs.Include,
@@ -291,6 +306,7 @@ func composerStep(s Store, o Options) Step {
 			Name:    LayerVendor,
 			Include: []string{"vendor"},
 			Exclude: exclude,
+			Keep:    keep,
 			Prefix:  AppRoot,
 		}},
 	}
@@ -301,10 +317,42 @@ func composerStep(s Store, o Options) Step {
 	return st
 }
 
+// loadedTests are the directories named like tests in which packages have code
+// that they load.
+func loadedTests(autoload []string) []string {
+	var keep []string
+	for _, p := range autoload {
+		for dir := p; dir != "."; dir = path.Dir(dir) {
+			if slices.ContainsFunc(tests, func(t string) bool { return doublestar.MatchUnvalidated(t, dir) }) && !slices.Contains(keep, dir) {
+				keep = append(keep, dir)
+			}
+		}
+	}
+	return keep
+}
+
+// proper are the directories of a store that hold more than packages, even where
+// a path repository is among them.
+var proper = []string{".", "app", "bin", "dev", "lib", "phpserver", "pub", "setup"}
+
+// packagesOf is what of the store is left out of the images because composer has
+// copied it into vendor: the whole directory that a path repository's pattern
+// begins with, or, in a directory that holds more, what matches.
+func packagesOf(repository string) string {
+	dir, glob := doublestar.SplitPattern(repository)
+	if !strings.ContainsAny(glob, "*?[{") {
+		dir = repository
+	}
+	if slices.Contains(proper, dir) {
+		return repository
+	}
+	return dir
+}
+
 func appStep(s Store) Step {
 	exclude := append(slices.Clone(left), "docker", "dev/tests", "app/etc/env.php.*")
 	for _, r := range s.PathRepositories {
-		exclude = append(exclude, r)
+		exclude = append(exclude, packagesOf(r))
 	}
 	st := Step{
 		Name:  App,

@@ -71,6 +71,8 @@ type Spec struct {
 	// Exclude are doublestar patterns ("vendor/*/*/Test/**", "**/*.md"). A directory that matches is left out with
 	// everything below it; "a/**" matches a itself too. Exclude wins over Include.
 	Exclude []string
+	// Keep are paths that stay although a pattern of Exclude matches them. What is below them is matched by itself.
+	Keep []string
 	// Prefix is where the tree's root stands in the image: "var/www/html", or "" for /. The directories leading to it
 	// belong to root.
 	Prefix string

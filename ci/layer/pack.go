@@ -191,6 +191,10 @@ func plan(ctx context.Context, root string, spec Spec) ([]entry, error) {
 	return p.finish()
 }
 
+func (p *planner) excludes(rel string) bool {
+	return p.exclude.match(rel) && !slices.Contains(p.spec.Keep, rel)
+}
+
 // name is where a path of the tree stands in the layer.
 func (p *planner) name(rel string) string { return path.Join(p.spec.Prefix, rel) }
 
@@ -269,7 +273,7 @@ func (p *planner) include(rel string, optional bool) error {
 		if !info.IsDir() {
 			return fmt.Errorf("%s is to be packed, but %s is not a directory", rel, dir)
 		}
-		if p.exclude.match(dir) {
+		if p.excludes(dir) {
 			return nil
 		}
 	}
@@ -293,7 +297,7 @@ func (p *planner) include(rel string, optional bool) error {
 // walk adds an entry of the tree and everything below it.
 func (p *planner) walk(rel string, d fs.DirEntry) error {
 	if rel != "." {
-		if p.exclude.match(rel) {
+		if p.excludes(rel) {
 			return nil
 		}
 		if strings.HasPrefix(d.Name(), whiteout) {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/magecloudkit/pipeline/ci/build"
 	"github.com/magecloudkit/pipeline/ci/image"
 	"github.com/magecloudkit/pipeline/ci/layer"
@@ -57,6 +59,13 @@ func Images(r build.Release, platform string, layers []layer.Descriptor) ([]imag
 				ExposedPorts: []string{"9000/tcp"},
 				StopSignal:   "SIGQUIT",
 				Labels:       labels(r),
+				// The entrypoint sets it too; this is for what is started beside
+				// it (docker exec). The leading colon keeps the base's directory.
+				Env: map[string]string{"PHP_INI_SCAN_DIR": ":/usr/local/etc/magento/php.d"},
+				Healthcheck: &v1.HealthConfig{
+					Test:     []string{"CMD", "fpm-ping"},
+					Interval: 30 * time.Second, Timeout: 5 * time.Second, StartPeriod: 15 * time.Second, Retries: 3,
+				},
 			},
 		},
 		{

@@ -63,9 +63,9 @@ type LogLine struct {
 // that logs without end does not keep a release from looking at the task.
 const maxPages = 20
 
-// next returns the lines that have come since the last call. A stream that
-// does not exist (yet) has no lines.
-func (t *tail) next(ctx context.Context) ([]LogLine, error) {
+// next returns lines that have come since the last call, a page of them or,
+// with all, what there is. A stream that does not exist (yet) has no lines.
+func (t *tail) next(ctx context.Context, all bool) ([]LogLine, error) {
 	var lines []LogLine
 	for range maxPages {
 		out, err := Call(ctx, t.caller, "GetLogEvents", Repeatable, func(ctx context.Context) (*cloudwatchlogs.GetLogEventsOutput, error) {
@@ -80,22 +80,28 @@ func (t *tail) next(ctx context.Context) ([]LogLine, error) {
 			}
 			return lines, err
 		}
-		for _, e := range out.Events {
-			lines = append(lines, LogLine{
-				At:   time.UnixMilli(aws.ToInt64(e.Timestamp)).UTC(),
-				Text: strings.TrimRight(aws.ToString(e.Message), "\r\n"),
-			})
-		}
+		lines = append(lines, logLines(out)...)
 		// The end of the stream gives back the token that was sent.
-		if out.NextForwardToken == nil || aws.ToString(out.NextForwardToken) == aws.ToString(t.token) {
-			return lines, nil
+		end := out.NextForwardToken == nil || aws.ToString(out.NextForwardToken) == aws.ToString(t.token)
+		if out.NextForwardToken != nil {
+			t.token = out.NextForwardToken
 		}
-		t.token = out.NextForwardToken
-		if len(out.Events) == 0 {
+		if end || !all {
 			return lines, nil
 		}
 	}
 	return lines, nil
+}
+
+func logLines(out *cloudwatchlogs.GetLogEventsOutput) []LogLine {
+	lines := make([]LogLine, 0, len(out.Events))
+	for _, e := range out.Events {
+		lines = append(lines, LogLine{
+			At:   time.UnixMilli(aws.ToInt64(e.Timestamp)).UTC(),
+			Text: strings.TrimRight(aws.ToString(e.Message), "\r\n"),
+		})
+	}
+	return lines
 }
 
 func (t *tail) region(o *cloudwatchlogs.Options) {
@@ -116,9 +122,5 @@ func lastLines(ctx context.Context, api LogsAPI, caller *Caller, s LogStream, n 
 	if err != nil {
 		return nil, err
 	}
-	lines := make([]LogLine, 0, len(out.Events))
-	for _, e := range out.Events {
-		lines = append(lines, LogLine{At: time.UnixMilli(aws.ToInt64(e.Timestamp)).UTC(), Text: strings.TrimRight(aws.ToString(e.Message), "\r\n")})
-	}
-	return lines, nil
+	return logLines(out), nil
 }

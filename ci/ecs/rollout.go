@@ -328,15 +328,22 @@ func (f *Follower) judgePrimary(s *following, svc *types.Service, ours *types.De
 		}
 	case "":
 		// A Classic Load Balancer: ECS gives no rollout state. The old tasks
-		// must be gone and the count right, twice in a row.
+		// must be gone and the count right, and ECS must say that the service
+		// is steady, or twice in a row.
 		if len(svc.Deployments) == 1 && ours.PendingCount == 0 && ours.RunningCount == ours.DesiredCount && ours.DesiredCount == svc.DesiredCount {
-			if s.steady++; s.steady > 1 {
+			if s.steady++; s.steady > 1 || s.saidSteady() {
 				s.end(Completed, "the only deployment, with all its tasks running", now)
 			}
 		} else {
 			s.steady = 0
 		}
 	}
+}
+
+// saidSteady reports whether the last event says that the service is steady.
+func (s *following) saidSteady() bool {
+	n := len(s.out.Events)
+	return n > 0 && strings.Contains(s.out.Events[n-1].Message, "has reached a steady state")
 }
 
 func rollingBack(reason string) bool {

@@ -37,6 +37,10 @@ const (
 	// TaskNoExitCode: the task stopped and ECS has no exit code for the
 	// command. It is not known how far it got.
 	TaskNoExitCode TaskVerdict = "no exit code"
+	// TaskSidecarFailed: the command's container ended with exit code 0, and
+	// another essential container failed. Which of the two ended the task is
+	// not known, so neither is whether the command was done.
+	TaskSidecarFailed TaskVerdict = "another essential container failed"
 	// TaskTimedOut: it was still running when the time was up. It was stopped.
 	TaskTimedOut TaskVerdict = "timed out"
 	// TaskInterrupted: nobody is waiting for it any more. It runs on.
@@ -297,14 +301,18 @@ func (r *Runner) wait(ctx context.Context, o OneOff, end TaskEnd) TaskEnd {
 			// Not visible yet, or forgotten an hour after its end.
 			missing++
 		}
-		r.read(ctx, log, &end)
+		switch status {
+		case "", "PROVISIONING", "PENDING": // no container has run yet
+		default:
+			r.read(ctx, log, &end, status == "STOPPED")
+		}
 		now := r.Clock.Now()
 		switch {
 		case task != nil && status == "STOPPED":
 			if log != nil && len(end.LastLines) == 0 && ctx.Err() == nil {
 				// The agent sends the last lines while the task stops.
 				if r.Clock.Sleep(ctx, taskPollFirst) == nil {
-					r.read(ctx, log, &end)
+					r.read(ctx, log, &end, true)
 				}
 			}
 			return r.judge(o, end, task)
@@ -338,11 +346,11 @@ func (r *Runner) wait(ctx context.Context, o OneOff, end TaskEnd) TaskEnd {
 	}
 }
 
-func (r *Runner) read(ctx context.Context, log *tail, end *TaskEnd) {
+func (r *Runner) read(ctx context.Context, log *tail, end *TaskEnd, all bool) {
 	if log == nil || ctx.Err() != nil {
 		return
 	}
-	lines, err := log.next(ctx)
+	lines, err := log.next(ctx, all)
 	if err != nil && Denied(err) && !log.told {
 		log.told = true
 		end.LogNote = fmt.Sprintf("the log cannot be read: %v", err)
@@ -372,7 +380,7 @@ func (r *Runner) judge(o OneOff, end TaskEnd, task *types.Task) TaskEnd {
 		switch {
 		case c.Name == o.Container:
 			command = c
-		case c.Essential && c.ExitCode != nil && *c.ExitCode != 0 && first == "":
+		case c.Essential && first == "" && failedByItself(c):
 			first = c.String()
 		}
 	}
@@ -388,12 +396,24 @@ func (r *Runner) judge(o OneOff, end TaskEnd, task *types.Task) TaskEnd {
 		return r.end(end, TaskOutOfMemory, joinReasons(reason, "give the task more memory"))
 	case command.ExitCode == nil:
 		return r.end(end, TaskNoExitCode, joinReasons(reason, "ECS has no exit code for container "+o.Container))
+	case *command.ExitCode == 0 && first != "":
+		return r.end(end, TaskSidecarFailed, joinReasons(first, reason))
 	case *command.ExitCode == 0:
 		return r.end(end, TaskSucceeded, reason)
 	case *command.ExitCode > 128:
 		return r.end(end, TaskKilled, joinReasons(fmt.Sprintf("signal %d", *command.ExitCode-128), joinReasons(reason, first)))
 	}
 	return r.end(end, TaskExited, joinReasons(fmt.Sprintf("exit code %d", *command.ExitCode), joinReasons(reason, first)))
+}
+
+// failedByItself reports whether a container ended badly, other than by the
+// signals with which ECS ends what is left of a task.
+func failedByItself(c ContainerEnd) bool {
+	const killed, terminated = 128 + 9, 128 + 15
+	if outOfMemory(c.Reason) {
+		return true
+	}
+	return c.ExitCode != nil && *c.ExitCode != 0 && *c.ExitCode != killed && *c.ExitCode != terminated
 }
 
 func joinReasons(a, b string) string {

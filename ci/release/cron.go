@@ -163,12 +163,13 @@ func (x *run) pauseCron(ctx context.Context) error {
 }
 
 // resumeCron enables again what was disabled. It runs whatever happened, on a
-// context of its own.
-func (x *run) resumeCron(ctx context.Context) error {
+// context of its own. What an earlier run left disabled is left alone by a
+// release that was refused: that run may be alive.
+func (x *run) resumeCron(ctx context.Context, v Verdict) error {
 	ctx = context.WithoutCancel(ctx)
 	var errs []error
 	for _, c := range x.crons {
-		if !c.paused && !c.left {
+		if !c.paused && (!c.left || v == Refused) {
 			continue
 		}
 		_, err := call(ctx, x, "EnableRule", func(ctx context.Context) (*eventbridge.EnableRuleOutput, error) {

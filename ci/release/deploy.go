@@ -43,7 +43,7 @@ func (x *run) conclude(ctx context.Context, end *stop) *Result {
 		reason = "build " + x.req.Build + " runs already, nothing was changed"
 	}
 	x.step = "end"
-	if err := x.resumeCron(ctx); err != nil {
+	if err := x.resumeCron(ctx, verdict); err != nil {
 		x.note(LevelError, "%v", err)
 		if reason += "; " + err.Error(); verdict == Released {
 			verdict = Incomplete

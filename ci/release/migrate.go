@@ -171,6 +171,9 @@ func (x *run) console(args ...string) []string {
 // cron is paused.
 func (x *run) upgrade(ctx context.Context, running string) error {
 	if err := x.pauseCron(ctx); err != nil {
+		if ctx.Err() != nil {
+			return halt(Interrupted, "interrupted before setup:upgrade; the database and the services are untouched")
+		}
 		return halt(MigrationFailed, "%v; the database and the services are untouched", err)
 	}
 	const name = "setup:upgrade"

@@ -113,7 +113,10 @@ func (x *run) look(ctx context.Context) error {
 		x.services = append(x.services, p)
 	}
 	x.readCron(ctx)
-	return ctx.Err()
+	if ctx.Err() != nil {
+		return halt(Interrupted, "interrupted during the preflight; nothing was changed")
+	}
+	return nil
 }
 
 // whoami asks AWS who we are, for the record. Not to be allowed to know is no
@@ -329,7 +332,8 @@ func (x *run) planEdits(ctx context.Context, p *revisionPlan, edits ecs.Edits) {
 	}
 	p.desired = desired
 	p.changes = significant(ecs.Diff(p.base, desired))
-	if len(p.changes) == 0 {
+	if onlyMarks(p) {
+		p.changes = nil
 		if p.before.TaskDefinition.Status != types.TaskDefinitionStatusInactive {
 			p.target = p.arn()
 		}
@@ -346,6 +350,16 @@ func (x *run) planEdits(ctx context.Context, p *revisionPlan, edits ecs.Edits) {
 	if same, err := ecs.Registration(latest); err == nil && len(significant(ecs.Diff(same, desired))) == 0 {
 		p.target = aws.ToString(latest.TaskDefinition.TaskDefinitionArn)
 	}
+}
+
+// onlyMarks reports whether nothing but our own mark would be added to a
+// revision that nobody released with mck: no reason for another revision.
+func onlyMarks(p *revisionPlan) bool {
+	rest := p.changes
+	if ecs.Tag(p.base.Tags, TagBuild) == "" {
+		rest = rest.Without("tags." + TagBuild)
+	}
+	return len(rest) == 0
 }
 
 // significant leaves out what says who registered a revision and after which

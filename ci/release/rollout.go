@@ -55,21 +55,35 @@ func (x *run) registerOne(ctx context.Context, p *revisionPlan) error {
 		if !ecs.Unknown(err) || attempt > registerAttempts {
 			return fmt.Errorf("task definition %s: %w", p.family(), err)
 		}
-		// Was it registered or not? The newest revision tells.
-		if err := x.pause(ctx); err != nil {
-			return err
-		}
-		latest, lerr := x.describeTaskDefinition(ctx, p.family())
+		x.note(LevelWarning, "%v; looking whether it was", err)
+		arn, lerr := x.registered(ctx, p)
 		if lerr != nil {
 			return fmt.Errorf("task definition %s: %w (and its newest revision cannot be read: %w)", p.family(), err, lerr)
 		}
-		if same, rerr := ecs.Registration(latest); rerr == nil && len(significant(ecs.Diff(same, p.desired))) == 0 {
-			p.target = aws.ToString(latest.TaskDefinition.TaskDefinitionArn)
-			p.fresh = true
-			x.note(LevelInfo, "%s was registered after all", ecs.RevisionName(p.target))
+		if arn != "" {
+			p.target, p.fresh = arn, true
 			return nil
 		}
 	}
+}
+
+// registered looks for the revision of a registration whose answer got lost:
+// the family's newest, for as long as a read may be behind.
+func (x *run) registered(ctx context.Context, p *revisionPlan) (string, error) {
+	var last error
+	for range looks {
+		if err := x.pause(ctx); err != nil {
+			return "", err
+		}
+		var latest *awsecs.DescribeTaskDefinitionOutput
+		if latest, last = x.describeTaskDefinition(ctx, p.family()); last != nil {
+			continue
+		}
+		if same, err := ecs.Registration(latest); err == nil && len(significant(ecs.Diff(same, p.desired))) == 0 {
+			return aws.ToString(latest.TaskDefinition.TaskDefinitionArn), nil
+		}
+	}
+	return "", last
 }
 
 // registerAttempts is how often a registration without a clear answer is made.
@@ -77,6 +91,9 @@ const registerAttempts = 3
 
 // settle is how long a write may take to be seen by a read.
 const settle = 5 * time.Second
+
+// looks is how often a read is repeated before its answer counts as current.
+const looks = 5
 
 func (x *run) pause(ctx context.Context) error { return x.clock.Sleep(ctx, settle) }
 
@@ -314,7 +331,7 @@ func (x *run) reregister(ctx context.Context, p *servicePlan, revision string) (
 // one before. It gives up when reads have had the time to catch up.
 func (x *run) awaitDeployment(ctx context.Context, service, revision, before string) (types.Deployment, error) {
 	var last error
-	for range 6 {
+	for range looks {
 		if err := x.pause(ctx); err != nil {
 			return types.Deployment{}, err
 		}
@@ -344,6 +361,7 @@ func (x *run) service(name string) *servicePlan {
 // follow waits for deployments and reports their progress.
 func (x *run) follow(ctx context.Context, targets []ecs.Target, timeout time.Duration) []ecs.Outcome {
 	f := x.follower()
+	f.All = !x.req.Rollback // nobody is kept waiting for a roll back
 	return f.Follow(ctx, x.req.Cluster, targets, timeout)
 }
 

@@ -1,0 +1,114 @@
+# The pipeline's verbs, with the words of `dagger call` and of mck. Each target
+# shows the command that it runs, so that it can be typed instead. Settings are
+# variables of make (make build BUILD_NUM=42) or of the environment; ARGS is
+# added to the command as it is.
+#
+# Values reach a command through its environment, and secrets by reference
+# (env://NAME): no secret is ever part of a command line.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help engine check lock composer precompile build get-ecr push cleanup \
+	deploy rollback status verify diff history rehearse demo test lint packages e2e
+
+ENGINE ?= dagger
+DAGGER ?= dagger
+GO ?= go
+OUT ?= out
+BUILD_NUM ?= $(CIRCLE_BUILD_NUM)
+# The store's commit. Equal commits give equal images, bit for bit.
+in-store := git -C "$(or $(value SOURCE),.)"
+REVISION ?= $(shell $(in-store) rev-parse HEAD 2>/dev/null)
+REVISION_TIME ?= $(shell $(in-store) log -1 --format=%ct "$(REVISION)" -- 2>/dev/null)
+CONTENT_VERSION ?= $(REVISION_TIME)
+REPOSITORY ?= $(shell $(in-store) remote get-url origin 2>/dev/null | sed 's,//[^/@]*@,//,')
+export OUT BUILD_NUM REVISION REVISION_TIME CONTENT_VERSION REPOSITORY
+
+staticcheck := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+dagger-version = $(shell sed -n 's/.*"engineVersion": *"\(v[^"]*\)".*/\1/p' dagger.json)
+
+# $(call flag,--locales,LOCALES): the flag, if the variable has a value.
+flag = $${$(2):+$(1)="$$$(2)"}
+# $(call secret,--composer-auth,COMPOSER_AUTH): the same with a reference, which dagger resolves.
+secret = $${$(2):+$(1)=env://$(2)}
+# Shows a command, unless make is called with -s, and becomes it.
+show = $(if $(findstring s,$(firstword -$(MAKEFLAGS))),,printf '+ %s\n' "$$*" >&2;)
+run = @set -- $(1) $(ARGS); $(show) exec "$$@"
+
+# The words that dagger and mck share.
+store = $(call flag,--source,SOURCE) $(call flag,--locales,LOCALES) $(call flag,--themes,THEMES)
+steps = $(store) $(call flag,--shards,SHARDS) $(call flag,--compression,COMPRESSION)
+content = $(call flag,--content-version,CONTENT_VERSION)
+commit = $(call flag,--revision,REVISION) $(content) $(call flag,--platform,PLATFORM)
+
+ifeq ($(ENGINE),host)
+
+mck := $(OUT)/bin/mck
+# $(call verb,VERB,WORDS ABOUT THE STORE,WORDS OF THE VERB)
+verb = $(call run,$(mck) $(1) $(2) $(3))
+export-store = --out="$$OUT"
+build-only = --out="$$OUT" $(call flag,--php-base,PHP_IMAGE) $(call flag,--nginx-base,NGINX_IMAGE)
+
+# Go knows whether there is anything to compile. (`go run` would end with 1 whatever mck ended with.)
+engine:
+	@$(GO) build -o $(mck) ./ci/cmd/mck
+
+else
+
+verb = $(call run,$(DAGGER) call $(2) $(credentials) $(1) $(3))
+auth-file := $(wildcard $(or $(value SOURCE),magento)/auth.json)
+credentials = $(if $(value COMPOSER_AUTH),--composer-auth=env://COMPOSER_AUTH,$(if $(auth-file),--composer-auth=file://$(auth-file))) \
+	$(call secret,--magento-public-key,MAGENTO_PUBLIC_KEY) $(call secret,--magento-private-key,MAGENTO_PRIVATE_KEY) \
+	$(call flag,--php-image,PHP_IMAGE) $(call flag,--nginx-image,NGINX_IMAGE)
+export-store = export --path="$$OUT/store" --wipe
+build-only = $(call flag,--revision-time,REVISION_TIME) $(call flag,--repository,REPOSITORY)
+
+engine:
+	@command -v $(DAGGER) >/dev/null 2>&1 || { \
+	echo "There is no dagger on the PATH. To get it: curl -fsSL https://dl.dagger.io/dagger/install.sh | DAGGER_VERSION=$(dagger-version) BIN_DIR=\$$HOME/.local/bin sh"; \
+	echo "To do without it, on this machine with its own php and composer: ENGINE=host make $(MAKECMDGOALS)"; \
+	exit 1; } >&2
+
+endif
+
+help: ## Show this list
+	@echo "make TARGET [VARIABLE=value …]; with ENGINE=host on this machine, without Dagger"
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+check: engine ## Say all that can be said about the store before building it
+	$(call verb,check,$(store))
+
+lock: engine ## Add the composer.lock and the module list that the store lacks
+	$(call verb,lock,$(store))
+
+composer: engine ## Install the store's packages, in out/store
+	$(call verb,composer,$(steps),$(export-store))
+
+precompile: engine ## Install and compile the store, with its static content, in out/store
+	$(call verb,precompile,$(steps),$(content) $(export-store))
+
+build: engine ## Build the store's two images: make build BUILD_NUM=42
+	$(call verb,build,$(steps),--build-num="$${BUILD_NUM:-latest}" $(commit) $(build-only))
+
+demo: ## Show the whole pipeline on this machine, with a sample store and a simulated AWS
+	@.ci/packages demo
+	@$(GO) run ./ci/cmd/mck demo
+
+test: packages lint ## Test everything that needs no container engine; installs what is missing
+	CGO_ENABLED=1 $(GO) test -race -timeout=20m ./...
+
+lint: ## Format, vet and staticcheck
+	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .) && test -z "$$files" || { echo "not formatted: "$$files; exit 1; }
+	$(GO) vet ./...
+	@! test -e test/go.mod || (cd test && set -x && $(GO) vet ./...)
+	@if $(GO) run $(staticcheck) -version >/dev/null 2>&1; then set -x; $(GO) run $(staticcheck) ./...; \
+	else echo "staticcheck: not run: $(staticcheck) cannot be downloaded"; fi
+
+packages:
+	@.ci/packages test
+
+e2e: ## Test against a real Dagger engine, where one answers
+	@if ! command -v $(DAGGER) >/dev/null 2>&1; then echo "engine tests: not run: there is no dagger on the PATH"; \
+	elif ! timeout 300 $(DAGGER) core version >/dev/null 2>&1; then echo "engine tests: not run: no Dagger engine answers ($(DAGGER) core version)"; \
+	else echo "engine tests: run, on $$($(DAGGER) version)"; \
+	cd test && _EXPERIMENTAL_DAGGER_CLI_BIN=$$(command -v $(DAGGER)) $(GO) test -count=1 -timeout=60m ./...; fi

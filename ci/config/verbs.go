@@ -31,8 +31,7 @@ type AWS struct {
 // GetECR is the settings of get-ecr.
 type GetECR struct {
 	AWS
-	Registry string `env:"AWS_ECR_URL" flag:"registry" doc:"address of the registry, when it is not the account's ECR"`
-	Prefix   string `env:"MCK_REPOSITORY_PREFIX,default=magecloudkit" flag:"prefix" doc:"first part of the repositories' names"`
+	Prefix string `env:"MCK_REPOSITORY_PREFIX,default=magecloudkit" flag:"prefix" doc:"first part of the repositories' names"`
 }
 
 // Push is the settings of push.

@@ -110,6 +110,10 @@ words, as the Dagger module's functions, with no container engine.
 		newComposerCommand(e),
 		newPrecompileCommand(e),
 		newBuildCommand(e),
+		newGetECRCommand(e),
+		newPushCommand(e),
+		newCleanupCommand(e),
+		newSimulateCommand(e),
 	)
 	return root
 }

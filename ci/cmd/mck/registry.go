@@ -1,0 +1,338 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/spf13/cobra"
+
+	"github.com/magecloudkit/pipeline/ci/build"
+	"github.com/magecloudkit/pipeline/ci/config"
+	"github.com/magecloudkit/pipeline/ci/config/awsconfig"
+	"github.com/magecloudkit/pipeline/ci/host"
+	"github.com/magecloudkit/pipeline/ci/image"
+	"github.com/magecloudkit/pipeline/ci/registry"
+	"github.com/magecloudkit/pipeline/ci/registry/cleanup"
+)
+
+// exitConflict is the code for a push or a cleanup that was refused before it changed anything.
+const exitConflict = 3
+
+// imageNames are the images of a build: the last parts of their repositories' names.
+var imageNames = []string{build.Magento, build.Nginx}
+
+// repositories returns the names of a build's repositories.
+func repositories(prefix string) []string {
+	var names []string
+	for _, n := range imageNames {
+		names = append(names, strings.Trim(prefix+"/"+n, "/"))
+	}
+	return names
+}
+
+// lines tells of a verb's progress.
+func lines(e *env, verb string) func(string) {
+	p := newProgress(e, false)
+	return func(line string) { p.event(host.Event{Step: verb, Line: line}) }
+}
+
+func newGetECRCommand(e *env) *cobra.Command {
+	var s config.GetECR
+	var uris bool
+	cmd := &cobra.Command{
+		Use:   "get-ecr",
+		Short: "Print the address of the account's Amazon ECR registry",
+		Long: `get-ecr prints the address of the registry alone, for use in a script:
+
+  make push BUILD_NUM=42 AWS_ECR_URL=$(make -s get-ecr)`,
+		Args: cobra.NoArgs,
+	}
+	load := bindSettings(cmd, e, &s)
+	cmd.Flags().BoolVar(&uris, "repositories", false, "print the repositories' URIs instead")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		ctx := cmd.Context()
+		if err := load(ctx); err != nil {
+			return err
+		}
+		cfg, err := loadAWS(ctx, s.AWS)
+		if err != nil {
+			return err
+		}
+		api := ecr.NewFromConfig(cfg)
+		if !uris {
+			address, err := registry.NewLogin(api, e.now).Address(ctx)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(e.stdout, address)
+			return err
+		}
+		found, missing, err := registry.Repositories(ctx, api, nil, repositories(s.Prefix)...)
+		if err != nil {
+			return err
+		}
+		for _, r := range found {
+			if _, err := fmt.Fprintln(e.stdout, r.URI); err != nil {
+				return err
+			}
+		}
+		if len(missing) > 0 {
+			return fmt.Errorf("there is no repository %s in %s: 'mck push --create' makes them", strings.Join(missing, " and "), cfg.Region)
+		}
+		return nil
+	}
+	return cmd
+}
+
+func loadAWS(ctx context.Context, s config.AWS) (aws.Config, error) {
+	cfg, err := awsconfig.Load(ctx, s, awsconfig.Options{})
+	if err != nil {
+		return cfg, &exitError{exitUsage, err}
+	}
+	return cfg, nil
+}
+
+func newPushCommand(e *env) *cobra.Command {
+	var s config.Push
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "push",
+		Short: "Push a build's two images to Amazon ECR, or to any other registry",
+		Long: `push sends the images that 'mck build' left to REGISTRY/PREFIX/magento2:BUILD_NUM
+and REGISTRY/PREFIX/nginx:BUILD_NUM. Layers that the registry has are not sent
+again. The tags are set when both images are there: either both builds have them
+or none has.
+
+Without --registry and AWS_ECR_URL the images go to the account's ECR. For a
+registry that is not ECR, the credentials of 'docker login' are used.
+
+Exit codes: 0 pushed; 2 usage or settings; 3 refused, because a tag names another
+image and may not move; 1 anything else.`,
+		Args: cobra.NoArgs,
+	}
+	load := bindSettings(cmd, e, &s)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		ctx := cmd.Context()
+		if err := load(ctx); err != nil {
+			return err
+		}
+		req := registry.Request{Prefix: s.Prefix, Tag: s.BuildNum, Tags: s.Tags, Create: s.Create}
+		for _, n := range imageNames {
+			dir := filepath.Join(s.Images, n)
+			im, err := image.ReadLayout(dir)
+			if err != nil {
+				return fmt.Errorf("%w. 'mck build --out %s' makes the images", err, s.Images)
+			}
+			req.Images = append(req.Images, registry.Image{Name: n, Image: im})
+		}
+		r, err := openRegistry(ctx, e, s)
+		if err != nil {
+			return err
+		}
+		result, err := r.Push(ctx, req)
+		var conflict *registry.ConflictError
+		if errors.As(err, &conflict) {
+			return &exitError{exitConflict, err}
+		}
+		if err != nil {
+			return err
+		}
+		if asJSON {
+			return writeJSON(e.stdout, result)
+		}
+		return printPushed(e.stdout, result)
+	}
+	return cmd
+}
+
+// openRegistry finds out what kind of registry the settings mean, and how it is reached.
+func openRegistry(ctx context.Context, e *env, s config.Push) (*registry.Registry, error) {
+	transport, err := trusting(s.CABundle)
+	if err != nil {
+		return nil, err
+	}
+	o := registry.Options{Transport: transport, Now: e.now, Jobs: s.Jobs, Progress: lines(e, "push")}
+	// AWS_ECR_URL is a host in the AWS documentation, and a URL in many a script.
+	address := strings.TrimSuffix(strings.TrimPrefix(s.Registry, "https://"), "/")
+	_, region, isECR := registry.ParseECRAddress(address)
+	if isECR {
+		s.Region = region
+	}
+	// Where AWS is not Amazon's, its ECR is known by standing at the same address.
+	if u, err := url.Parse(s.Endpoint); err == nil && u.Host != "" && u.Host == address {
+		isECR = true
+	}
+	if address != "" && !isECR {
+		o.Keychain = authn.DefaultKeychain
+		r, err := registry.New(address, o)
+		if err != nil {
+			return nil, &exitError{exitUsage, err}
+		}
+		return r, nil
+	}
+	cfg, err := loadAWS(ctx, s.AWS)
+	if err != nil {
+		return nil, err
+	}
+	api := ecr.NewFromConfig(cfg)
+	o.ECR = api
+	if address == "" {
+		if address, err = registry.NewLogin(api, e.now).Address(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return registry.New(address, o)
+}
+
+func printPushed(w io.Writer, r registry.Result) error {
+	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(t, "IMAGE\tDIGEST\tSENT\tALREADY THERE\tTIME")
+	for _, im := range r.Images {
+		for i, tag := range im.Tags {
+			reference := strings.TrimSuffix(im.Reference, ":"+im.Tags[0]) + ":" + tag
+			if i > 0 {
+				fmt.Fprintf(t, "%s\t\t\t\t\n", reference)
+				continue
+			}
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%.1f s\n", reference, im.Digest, megabytes(im.BytesSent), megabytes(im.BytesSkipped), im.Seconds)
+		}
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "pushed to %s in %.1f s: %s sent, %s were there\n", r.Registry, r.Seconds, megabytes(r.BytesSent), megabytes(r.BytesSkipped))
+	return err
+}
+
+func newCleanupCommand(e *env) *cobra.Command {
+	var s config.Cleanup
+	var asJSON, dryRun, yes, policy bool
+	cmd := &cobra.Command{
+		Use:   "cleanup",
+		Short: "Delete old images from Amazon ECR that nothing can still need",
+		Long: `cleanup shows which images of the two repositories could be deleted, and why the
+others are kept; with --yes it deletes them.
+
+Kept is whatever running and stopped tasks, services, their deployments and task
+sets, rules of EventBridge and the newest revisions of every task definition
+family refer to, in all clusters of all regions; the last builds; tags to keep;
+what is young; the parts of an index that is kept, and what is attached to an
+image that is kept. All of that is looked at again just before deleting.
+
+Exit codes: 0 done; 2 usage or settings; 1 something could not be read or deleted.`,
+		Args: cobra.NoArgs,
+	}
+	load := bindSettings(cmd, e, &s)
+	fl := cmd.Flags()
+	fl.BoolVar(&asJSON, "json", false, "print the plan, or with --yes what was done, as JSON")
+	fl.BoolVar(&dryRun, "dry-run", true, "only show what would be deleted")
+	fl.BoolVar(&yes, "yes", false, "delete")
+	fl.BoolVar(&policy, "policy", false, "print a lifecycle policy for the repositories instead, which needs no AWS")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		ctx := cmd.Context()
+		if err := load(ctx); err != nil {
+			return err
+		}
+		if fl.Changed("dry-run") && dryRun == yes {
+			return &exitError{exitUsage, errors.New("say either --dry-run or --yes")}
+		}
+		p := cleanup.Policy{KeepLast: s.KeepLast, KeepRevisions: s.KeepRevisions, KeepTags: s.KeepTags, OlderThan: s.OlderThan}
+		if err := p.Check(); err != nil {
+			return &exitError{exitUsage, err}
+		}
+		if policy {
+			_, err := fmt.Fprintln(e.stdout, registry.LifecyclePolicy(s.OlderThan))
+			return err
+		}
+		scope, err := cleanupScope(ctx, s)
+		if err != nil {
+			return err
+		}
+		inv, err := cleanup.Collect(ctx, scope)
+		if err != nil {
+			return err
+		}
+		plan := cleanup.Make(inv, p, e.now())
+		if !yes {
+			if asJSON {
+				return writeJSON(e.stdout, plan)
+			}
+			if err := plan.Table(e.stdout); err != nil {
+				return err
+			}
+			_, err := fmt.Fprintln(e.stdout, "Nothing was deleted; --yes deletes.")
+			return err
+		}
+		result, err := cleanup.Run(ctx, plan, scope, p, e.now, lines(e, "cleanup"))
+		return errors.Join(reportCleanup(e.stdout, result, asJSON), err)
+	}
+	return cmd
+}
+
+// cleanupScope makes the clients of all regions.
+func cleanupScope(ctx context.Context, s config.Cleanup) (cleanup.Scope, error) {
+	scope := cleanup.Scope{Clusters: s.Clusters, Repositories: repositories(s.Prefix), Revisions: s.KeepRevisions}
+	if s.Region == "" && len(s.Regions) > 0 {
+		s.Region = s.Regions[0]
+	}
+	cfg, err := loadAWS(ctx, s.AWS)
+	if err != nil {
+		return scope, err
+	}
+	if len(s.Regions) == 0 {
+		s.Regions = []string{cfg.Region}
+	}
+	slices.Sort(s.Regions)
+	for _, region := range slices.Compact(s.Regions) {
+		local := cfg.Copy()
+		local.Region = region
+		scope.Regions = append(scope.Regions, cleanup.Region{
+			Name: region, ECR: ecr.NewFromConfig(local), ECS: ecs.NewFromConfig(local), Events: eventbridge.NewFromConfig(local),
+		})
+	}
+	return scope, nil
+}
+
+// reportCleanup prints what a cleanup did. Images that ECR would not delete are an error.
+func reportCleanup(w io.Writer, r cleanup.Result, asJSON bool) error {
+	if asJSON {
+		if err := writeJSON(w, r); err != nil {
+			return err
+		}
+	} else {
+		t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+		fmt.Fprintln(t, "REPOSITORY\tIMAGE\tTAGS\tSIZE\tOUTCOME")
+		for _, d := range r.Deleted {
+			fmt.Fprintf(t, "%s/%s\t%s\t%s\t%s\tdeleted\n", d.Region, d.Repository, d.Digest, strings.Join(d.Tags, ", "), megabytes(d.Size))
+		}
+		for _, d := range r.Spared {
+			fmt.Fprintf(t, "%s/%s\t%s\t%s\t%s\tkept after all: %s\n", d.Region, d.Repository, d.Digest, strings.Join(d.Tags, ", "), megabytes(d.Size), d.Because[0])
+		}
+		for _, f := range r.Failures {
+			fmt.Fprintf(t, "%s/%s\t%s\t\t\tnot deleted: %s: %s\n", f.Region, f.Repository, f.Digest, f.Code, f.Reason)
+		}
+		if err := t.Flush(); err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(w, "%d images deleted, %d kept after all, %d not deleted by ECR\n", len(r.Deleted), len(r.Spared), len(r.Failures)); err != nil {
+			return err
+		}
+	}
+	if len(r.Failures) > 0 {
+		return fmt.Errorf("ECR did not delete %d images, see above; the others are gone", len(r.Failures))
+	}
+	return nil
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/magecloudkit/pipeline/ci/config"
+)
+
+// bindSettings adds a flag for every setting of target that has one, and --env-file. The function that it returns fills
+// target, once the command line has been read: from the flags, then the environment, then the file.
+func bindSettings(cmd *cobra.Command, e *env, target any) func(context.Context) error {
+	config.Bind(cmd.Flags(), target)
+	var file string
+	cmd.Flags().StringVar(&file, "env-file", "", "a file of NAME=value lines, for variables that the environment lacks")
+	return func(ctx context.Context) error {
+		sources := []config.Lookuper{config.Flags(cmd.Flags(), target), config.Environment(e.lookup)}
+		if file != "" {
+			more, err := config.EnvFile(file)
+			if err != nil {
+				return &exitError{exitUsage, err}
+			}
+			sources = append(sources, more)
+		}
+		err := config.Load(ctx, target, sources...)
+		var wrong *config.Error
+		if errors.As(err, &wrong) {
+			return &exitError{exitUsage, err}
+		}
+		return err
+	}
+}
+
+// trusting returns what sends requests to a server whose certificate the authorities in a PEM file vouch for; nil if no
+// file is named, for the usual authorities.
+func trusting(caBundle string) (http.RoundTripper, error) {
+	if caBundle == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(caBundle)
+	if err != nil {
+		return nil, &exitError{exitUsage, fmt.Errorf("cannot read the certificate authorities that AWS_CA_BUNDLE names: %w", err)}
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, &exitError{exitUsage, fmt.Errorf("there is no certificate in %s, which AWS_CA_BUNDLE names", caBundle)}
+	}
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.TLSClientConfig = &tls.Config{RootCAs: roots}
+	return t, nil
+}

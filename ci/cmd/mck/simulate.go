@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/magecloudkit/pipeline/ci/awssim"
+)
+
+func newSimulateCommand(e *env) *cobra.Command {
+	var listen, topology string
+	var speed float64
+	var secure, calls bool
+	cmd := &cobra.Command{
+		Use:   "simulate",
+		Short: "Serve a simulated AWS on this machine, to rehearse against",
+		Long: `simulate serves ECS, ECR with its registry, EventBridge, CloudWatch Logs, STS, IAM,
+Secrets Manager and SSM, as far as a release uses them, until it is interrupted.
+It prints the variables that a client needs:
+
+  mck simulate --speed 60 >sim.env & sleep 1; . ./sim.env
+  mck push --build-num 301 && aws ecs list-services --cluster production-app
+
+Nothing of it is kept, and nothing leaves this machine. Faults, the clock and the
+state are at /_sim/: see the documentation of the package ci/awssim.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg := awssim.Config{Clock: awssim.NewScaledClock(speed)}
+			if speed <= 0 {
+				return &exitError{exitUsage, fmt.Errorf("--speed %v: time cannot stand still or run backwards", speed)}
+			}
+			if topology != "" {
+				t, err := readTopology(topology)
+				if err != nil {
+					return &exitError{exitUsage, err}
+				}
+				cfg.Topology = t
+			}
+			if calls {
+				cfg.Logf = log.New(e.stderr, "", 0).Printf
+			}
+			world, err := awssim.New(cfg)
+			if err != nil {
+				return &exitError{exitUsage, err}
+			}
+			return serve(cmd.Context(), e, world, listen, secure)
+		},
+	}
+	fl := cmd.Flags()
+	fl.StringVar(&listen, "listen", "127.0.0.1:4566", "address to serve at; port 0 takes any that is free")
+	fl.Float64Var(&speed, "speed", 1, "how many seconds pass there in one of ours")
+	fl.StringVar(&topology, "topology", "", "JSON file with what there is at the start (default: MageCloudKit's own)")
+	fl.BoolVar(&secure, "tls", false, "serve over TLS, with a certificate made for it")
+	fl.BoolVar(&calls, "calls", false, "show every call")
+	return cmd
+}
+
+func readTopology(path string) (*awssim.Topology, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the topology: %w", err)
+	}
+	defer f.Close()
+	d := json.NewDecoder(f)
+	d.DisallowUnknownFields()
+	t := new(awssim.Topology)
+	if err := d.Decode(t); err != nil {
+		return nil, fmt.Errorf("cannot read the topology %s: %w", path, err)
+	}
+	return t, nil
+}
+
+// serve serves a world until the context ends.
+func serve(ctx context.Context, e *env, world *awssim.World, listen string, secure bool) error {
+	l, err := net.Listen("tcp", listen)
+	if err != nil {
+		return fmt.Errorf("cannot serve at %s: %w", listen, err)
+	}
+	defer l.Close()
+	address := l.Addr().(*net.TCPAddr)
+	if address.IP.IsUnspecified() { // that is where it listens, not where it is reached
+		address = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: address.Port}
+	}
+	scheme, bundle := "http", ""
+	server := &http.Server{
+		Handler: world.Handler(), ReadHeaderTimeout: time.Minute,
+		ErrorLog: log.New(io.Discard, "", 0), // connections that a fault has cut
+	}
+	if secure {
+		scheme = "https"
+		certificate, file, err := selfSigned(address.IP, e.now())
+		if err != nil {
+			return err
+		}
+		defer os.Remove(file)
+		bundle = file
+		server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}}
+	}
+	if err := world.SetRegistryEndpoint(scheme + "://" + address.String()); err != nil {
+		return err
+	}
+	if err := printVariables(e.stdout, world, scheme, address.String(), bundle); err != nil {
+		return err
+	}
+	stopped := make(chan error, 1)
+	context.AfterFunc(ctx, func() {
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		stopped <- server.Shutdown(grace)
+	})
+	if secure {
+		err = server.ServeTLS(l, "", "")
+	} else {
+		err = server.Serve(l)
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return <-stopped
+	}
+	return err
+}
+
+// printVariables prints what a client needs as lines for a shell. The keys open nothing but this simulation.
+func printVariables(w io.Writer, world *awssim.World, scheme, address, bundle string) error {
+	variables := [][2]string{
+		{"AWS_ENDPOINT_URL", scheme + "://" + address},
+		{"AWS_ECR_URL", address},
+		{"AWS_REGION", world.Region()},
+		{"AWS_DEFAULT_REGION", world.Region()},
+		{"AWS_ACCESS_KEY_ID", "AKIASIMULATED"},
+		{"AWS_SECRET_ACCESS_KEY", "simulated"},
+		{"AWS_EC2_METADATA_DISABLED", "true"},
+	}
+	if bundle != "" {
+		variables = append(variables, [2]string{"AWS_CA_BUNDLE", bundle}, [2]string{"SSL_CERT_FILE", bundle})
+	}
+	for _, v := range variables {
+		if _, err := fmt.Fprintf(w, "export %s=%s\n", v[0], v[1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// selfSigned makes a certificate for an address of this machine, and a file with it that a client can trust.
+func selfSigned(ip net.IP, now time.Time) (tls.Certificate, string, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return tls.Certificate{}, "", err
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(now.UnixNano()), Subject: pkix.Name{CommonName: "mck simulate"},
+		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(30 * 24 * time.Hour),
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		IsCA: true, BasicConstraintsValid: true, // it is its own authority
+		IPAddresses: []net.IP{ip}, DNSNames: []string{"localhost"},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		return tls.Certificate{}, "", err
+	}
+	f, err := os.CreateTemp("", "mck-simulate-*.pem")
+	if err != nil {
+		return tls.Certificate{}, "", err
+	}
+	defer f.Close()
+	if err := pem.Encode(f, &pem.Block{Type: "CERTIFICATE", Bytes: der}); err != nil {
+		os.Remove(f.Name())
+		return tls.Certificate{}, "", err
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, f.Name(), nil
+}

@@ -16,7 +16,7 @@ type Build struct {
 	BuildNum string
 	// The commit that was built.
 	Revision string
-	// The PHP release line that the store runs on.
+	// The version of PHP that the store runs on.
 	PHP string
 	// The version of Magento or Mage-OS.
 	MagentoVersion string
@@ -117,7 +117,7 @@ func (p *planned) assemble(ctx context.Context, done *precompiled, rel build.Rel
 	if err := json.Unmarshal([]byte(raw), &images); err != nil {
 		return nil, fmt.Errorf("what the build says of its images cannot be read: %w", err)
 	}
-	b := &Build{BuildNum: rel.BuildNum, Revision: rel.Revision, PHP: p.store.PHPMinor(), MagentoVersion: p.store.MagentoVersion(), Archives: out, Platform: platform}
+	b := &Build{BuildNum: rel.BuildNum, Revision: rel.Revision, PHP: p.version, MagentoVersion: p.store.MagentoVersion(), Archives: out, Platform: platform}
 	b.Table = fmt.Sprintf("build %s of %s %s, PHP %s, revision %s\n%s", b.BuildNum, p.store.Edition(), b.MagentoVersion, b.PHP, cmp.Or(b.Revision, "unknown"), table)
 	fmt.Print(b.Table) // the CLI prints nothing of an object but its name
 	for _, im := range images {

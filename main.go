@@ -324,6 +324,7 @@ func (m *Magecloudkit) Lock(ctx context.Context) (*dagger.Changeset, error) {
 type planned struct {
 	*Magecloudkit
 	store   *store.Store
+	version string // of PHP
 	report  store.Report
 	steps   build.Plan
 	phpRef  string            // the PHP image
@@ -385,6 +386,7 @@ func (m *Magecloudkit) prepare(ctx context.Context) (*planned, error) {
 			p.missing = append(p.missing, name)
 		}
 	}
+	p.version = php.Version
 	php.Extensions = append(php.Extensions, p.missing...)
 	p.report = p.store.Check(store.Options{
 		PHP: &php, Credentials: credentials, Memory: machine.Memory(), Locales: m.Locales, Themes: m.Themes,

@@ -113,6 +113,10 @@ const (
 	Once
 )
 
+// attemptTimeout is how long a connection may say nothing, by the machine's
+// clock.
+const attemptTimeout = time.Minute
+
 // Call makes one call. The call itself is not cut short when ctx ends, so that
 // its effect is known; ctx ends the waiting between attempts.
 func Call[T any](ctx context.Context, c *Caller, op string, kind Kind, fn func(context.Context) (T, error)) (T, error) {
@@ -127,7 +131,9 @@ func Call[T any](ctx context.Context, c *Caller, op string, kind Kind, fn func(c
 		c.count.mu.Lock()
 		c.count.calls[op]++
 		c.count.mu.Unlock()
-		out, err := fn(context.WithoutCancel(ctx))
+		attempt, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptTimeout)
+		out, err := fn(attempt)
+		cancel()
 		if err == nil {
 			return out, nil
 		}
@@ -201,7 +207,7 @@ func classify(err error) fault {
 	switch {
 	case errors.As(err, &input), errors.As(err, &params):
 		return faultRefused
-	case errors.Is(err, context.Canceled):
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return faultServer
 	}
 	var send *smithyhttp.RequestSendError

@@ -36,11 +36,11 @@ func (r *Releaser) Deploy(ctx context.Context, req Request) *Result {
 // conclude is the end of everything that changes services: cron is enabled
 // again whatever happened, and what is true now is written down.
 func (x *run) conclude(ctx context.Context, end *stop) *Result {
-	verdict, reason := Released, "build "+x.req.Build
+	verdict, reason := Released, x.subject()
 	if end != nil {
 		verdict, reason = end.verdict, end.reason
 	} else if x.unchanged() {
-		reason = "build " + x.req.Build + " runs already, nothing was changed"
+		reason += " runs already, no service was touched"
 	}
 	x.step = "end"
 	if err := x.resumeCron(ctx, verdict); err != nil {
@@ -53,6 +53,14 @@ func (x *run) conclude(ctx context.Context, end *stop) *Result {
 	x.collect()
 	x.res.State = x.state()
 	return x.finish(verdict, reason)
+}
+
+// subject is what is released.
+func (x *run) subject() string {
+	if x.req.KeepBuild {
+		return "the same build with other settings"
+	}
+	return "build " + x.req.Build
 }
 
 // unchanged reports whether the release found everything done.
@@ -100,7 +108,7 @@ func (x *run) planned(end *stop) *Result {
 			n++
 		}
 	}
-	return x.finish(Planned, fmt.Sprintf("build %s would change %s; nothing was changed", x.req.Build, plural(n, "task definition")))
+	return x.finish(Planned, fmt.Sprintf("%s would change %s; nothing was changed", x.subject(), plural(n, "task definition")))
 }
 
 // collect copies the plans' ends into the result.

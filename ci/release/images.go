@@ -87,14 +87,10 @@ func (x *run) inspectImage(ctx context.Context, ref ecs.Reference, move ecs.Move
 		x.res.Images = append(x.res.Images, im)
 		return ""
 	}
-	id := ecrtypes.ImageIdentifier{ImageTag: aws.String(move.Tag)}
-	if move.Digest != "" {
-		id = ecrtypes.ImageIdentifier{ImageDigest: aws.String(move.Digest)}
-	}
 	inRegion := func(o *ecr.Options) { o.Region = region }
 	out, err := call(ctx, x, "DescribeImages", func(ctx context.Context) (*ecr.DescribeImagesOutput, error) {
 		return x.ECR.DescribeImages(ctx, &ecr.DescribeImagesInput{
-			RegistryId: aws.String(account), RepositoryName: aws.String(ref.Path), ImageIds: []ecrtypes.ImageIdentifier{id},
+			RegistryId: aws.String(account), RepositoryName: aws.String(ref.Path), ImageIds: []ecrtypes.ImageIdentifier{identifier(want)},
 		}, inRegion)
 	})
 	switch {
@@ -125,7 +121,7 @@ func (x *run) inspectImage(ctx context.Context, ref ecs.Reference, move ecs.Move
 		x.find(SeverityError, subject, "wait until ECR has restored it", "is being restored from the archive")
 		return im.Digest
 	}
-	platforms, err := x.platforms(ctx, account, region, ref.Path, im.Digest)
+	platforms, err := x.platforms(ctx, ref, im.Digest)
 	im.Platforms = platforms
 	x.res.Images = append(x.res.Images, im)
 	switch {
@@ -149,31 +145,58 @@ type manifest struct {
 	Config struct {
 		Digest string `json:"digest"`
 	} `json:"config"`
+	Annotations map[string]string `json:"annotations"`
 }
 
-// platforms are those that an image is for: an index lists them, a single
-// image says it in its configuration.
-func (x *run) platforms(ctx context.Context, account, region, repository, digest string) ([]string, error) {
+// read reads an image's manifest and, if it is a single image, its
+// configuration.
+func (x *run) read(ctx context.Context, ref ecs.Reference, id ecrtypes.ImageIdentifier) (manifest, *imageConfig, error) {
+	account, region, _ := ref.ECR()
 	inRegion := func(o *ecr.Options) { o.Region = region }
+	var m manifest
 	out, err := call(ctx, x, "BatchGetImage", func(ctx context.Context) (*ecr.BatchGetImageOutput, error) {
 		return x.ECR.BatchGetImage(ctx, &ecr.BatchGetImageInput{
-			RegistryId: aws.String(account), RepositoryName: aws.String(repository),
-			ImageIds: []ecrtypes.ImageIdentifier{{ImageDigest: aws.String(digest)}}, AcceptedMediaTypes: manifestTypes,
+			RegistryId: aws.String(account), RepositoryName: aws.String(ref.Path),
+			ImageIds: []ecrtypes.ImageIdentifier{id}, AcceptedMediaTypes: manifestTypes,
 		}, inRegion)
 	})
 	if err != nil {
-		return nil, err
+		return m, nil, err
 	}
 	if len(out.Images) == 0 {
 		reason := "no answer"
 		if len(out.Failures) > 0 {
 			reason = aws.ToString(out.Failures[0].FailureReason)
 		}
-		return nil, fmt.Errorf("its manifest cannot be read: %s", reason)
+		return m, nil, fmt.Errorf("its manifest cannot be read: %s", reason)
 	}
-	var m manifest
 	if err := json.Unmarshal([]byte(aws.ToString(out.Images[0].ImageManifest)), &m); err != nil {
-		return nil, fmt.Errorf("its manifest cannot be read: %w", err)
+		return m, nil, fmt.Errorf("its manifest cannot be read: %w", err)
+	}
+	if m.Config.Digest == "" || x.http == nil {
+		return m, nil, nil
+	}
+	url, err := call(ctx, x, "GetDownloadUrlForLayer", func(ctx context.Context) (*ecr.GetDownloadUrlForLayerOutput, error) {
+		return x.ECR.GetDownloadUrlForLayer(ctx, &ecr.GetDownloadUrlForLayerInput{
+			RegistryId: aws.String(account), RepositoryName: aws.String(ref.Path), LayerDigest: aws.String(m.Config.Digest),
+		}, inRegion)
+	})
+	if err != nil {
+		return m, nil, err
+	}
+	config, err := x.fetchConfig(ctx, aws.ToString(url.DownloadUrl))
+	if err != nil {
+		return m, nil, err
+	}
+	return m, &config, nil
+}
+
+// platforms are those that an image is for: an index lists them, a single
+// image says it in its configuration.
+func (x *run) platforms(ctx context.Context, ref ecs.Reference, digest string) ([]string, error) {
+	m, config, err := x.read(ctx, ref, ecrtypes.ImageIdentifier{ImageDigest: aws.String(digest)})
+	if err != nil {
+		return nil, err
 	}
 	var platforms []string
 	for _, e := range m.Manifests {
@@ -182,22 +205,33 @@ func (x *run) platforms(ctx context.Context, account, region, repository, digest
 		}
 		platforms = append(platforms, joinPlatform(e.Platform.OS, e.Platform.Architecture, e.Platform.Variant))
 	}
-	if len(platforms) > 0 || m.Config.Digest == "" || x.http == nil {
-		return platforms, nil
+	if config != nil {
+		platforms = append(platforms, joinPlatform(config.OS, config.Architecture, config.Variant))
 	}
-	url, err := call(ctx, x, "GetDownloadUrlForLayer", func(ctx context.Context) (*ecr.GetDownloadUrlForLayerOutput, error) {
-		return x.ECR.GetDownloadUrlForLayer(ctx, &ecr.GetDownloadUrlForLayerInput{
-			RegistryId: aws.String(account), RepositoryName: aws.String(repository), LayerDigest: aws.String(m.Config.Digest),
-		}, inRegion)
-	})
+	return platforms, nil
+}
+
+// commitOf reads the commit that an image was built from, or "".
+func (x *run) commitOf(ctx context.Context, ref ecs.Reference) string {
+	if _, _, ok := ref.ECR(); !ok {
+		return ""
+	}
+	m, config, err := x.read(ctx, ref, identifier(ref))
 	if err != nil {
-		return nil, err
+		return ""
 	}
-	platform, err := x.configPlatform(ctx, aws.ToString(url.DownloadUrl))
-	if err != nil {
-		return nil, err
+	if c := m.Annotations[labelRevision]; c != "" || config == nil {
+		return c
 	}
-	return []string{platform}, nil
+	return config.Config.Labels[labelRevision]
+}
+
+// identifier is how ECR names what a reference names.
+func identifier(ref ecs.Reference) ecrtypes.ImageIdentifier {
+	if ref.Digest != "" {
+		return ecrtypes.ImageIdentifier{ImageDigest: aws.String(ref.Digest)}
+	}
+	return ecrtypes.ImageIdentifier{ImageTag: aws.String(ref.Tag)}
 }
 
 func joinPlatform(os, arch, variant string) string {
@@ -208,30 +242,37 @@ func joinPlatform(os, arch, variant string) string {
 	return p
 }
 
-// configPlatform reads the platform from an image's configuration. The address
-// is signed, so it appears in no error.
-func (x *run) configPlatform(ctx context.Context, url string) (string, error) {
+// imageConfig is as much of an image's configuration as tells the platform and
+// the labels.
+type imageConfig struct {
+	OS           string `json:"os"`
+	Architecture string `json:"architecture"`
+	Variant      string `json:"variant"`
+	Config       struct {
+		Labels map[string]string `json:"Labels"`
+	} `json:"config"`
+}
+
+// fetchConfig fetches an image's configuration. The address is signed, so it
+// appears in no error.
+func (x *run) fetchConfig(ctx context.Context, url string) (imageConfig, error) {
+	var config imageConfig
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return "", errors.New("ECR gave an address for the image's configuration that is none")
+		return config, errors.New("ECR gave an address for the image's configuration that is none")
 	}
 	resp, err := x.http.Do(req)
 	if err != nil {
-		return "", errors.New("the image's configuration cannot be fetched")
+		return config, errors.New("the image's configuration cannot be fetched")
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("the image's configuration cannot be fetched: %s", resp.Status)
-	}
-	var config struct {
-		OS           string `json:"os"`
-		Architecture string `json:"architecture"`
-		Variant      string `json:"variant"`
+		return config, fmt.Errorf("the image's configuration cannot be fetched: %s", resp.Status)
 	}
 	if err := json.NewDecoder(io.LimitReader(resp.Body, 8<<20)).Decode(&config); err != nil {
-		return "", fmt.Errorf("the image's configuration cannot be read: %w", err)
+		return config, fmt.Errorf("the image's configuration cannot be read: %w", err)
 	}
-	return joinPlatform(config.OS, config.Architecture, config.Variant), nil
+	return config, nil
 }

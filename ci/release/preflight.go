@@ -287,6 +287,15 @@ func (x *run) planRevisions(ctx context.Context) {
 	if x.req.From != "" {
 		x.readSource(ctx)
 	}
+	if x.req.KeepBuild {
+		x.ownRepositories()
+		for _, p := range x.revs {
+			edits := x.req.Edits
+			edits.Images = nil
+			x.planEdits(ctx, p, edits)
+		}
+		return
+	}
 	if x.req.Build == "" {
 		if !x.refused() {
 			x.find(SeverityError, "build", "--build-num, or BUILD_NUM", "no build is given")
@@ -322,7 +331,7 @@ func orNone(list []string) string {
 // planEdits works out one revision.
 func (x *run) planEdits(ctx context.Context, p *revisionPlan, edits ecs.Edits) {
 	edits.Tags = map[string]string{TagBy: tagValue(x.req.By), TagReplaces: ecs.RevisionName(p.arn())}
-	if x.req.Build != "" {
+	if !x.req.KeepBuild {
 		edits.Tags[TagBuild] = x.req.Build
 	}
 	desired, err := edits.Apply(p.base, x.own)

@@ -42,6 +42,8 @@ type Request struct {
 	CronRules []string
 
 	Build string // tag of the build's images
+	// KeepBuild changes settings and leaves the images as they are.
+	KeepBuild bool
 	// From is another cluster: what its services run is released, by digest.
 	From string
 	// Repositories of the store's own images, as NAME or REGISTRY/NAME. If

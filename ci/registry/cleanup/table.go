@@ -16,7 +16,7 @@ func age(d time.Duration) string {
 	case d >= time.Hour:
 		return fmt.Sprintf("%d h", int(d/time.Hour))
 	}
-	return fmt.Sprintf("%d min", int(d/time.Minute))
+	return fmt.Sprintf("%d min", int(max(d, 0)/time.Minute)) // ECR's clock may be ahead of ours
 }
 
 func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }

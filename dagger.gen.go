@@ -61,17 +61,27 @@ func convertSlice[I any, O any](in []I, f func(I) O) []O {
 
 func (r Magecloudkit) MarshalJSON() ([]byte, error) {
 	var concrete struct {
-		Source      *dagger.Directory
-		Auth        *dagger.Secret
-		PublicKey   *dagger.Secret
-		PrivateKey  *dagger.Secret
-		PHPImage    string
-		NginxImage  string
-		StripTests  bool
-		Compression string
-		Locales     []string
-		Themes      []string
-		Shards      string
+		Source              *dagger.Directory
+		Auth                *dagger.Secret
+		PublicKey           *dagger.Secret
+		PrivateKey          *dagger.Secret
+		PHPImage            string
+		NginxImage          string
+		StripTests          bool
+		Compression         string
+		Locales             []string
+		Themes              []string
+		Shards              string
+		AwsRegion           string
+		AwsAccessKeyId      *dagger.Secret
+		AwsSecretAccessKey  *dagger.Secret
+		AwsSessionToken     *dagger.Secret
+		AwsRoleArn          string
+		AwsWebIdentityToken *dagger.Secret
+		AwsEcrUrl           string
+		AwsEndpointUrl      string
+		AwsEndpoint         *dagger.Service
+		AwsCaBundle         *dagger.File
 	}
 	concrete.Source = r.Source
 	concrete.Auth = r.Auth
@@ -84,22 +94,42 @@ func (r Magecloudkit) MarshalJSON() ([]byte, error) {
 	concrete.Locales = r.Locales
 	concrete.Themes = r.Themes
 	concrete.Shards = r.Shards
+	concrete.AwsRegion = r.AwsRegion
+	concrete.AwsAccessKeyId = r.AwsAccessKeyId
+	concrete.AwsSecretAccessKey = r.AwsSecretAccessKey
+	concrete.AwsSessionToken = r.AwsSessionToken
+	concrete.AwsRoleArn = r.AwsRoleArn
+	concrete.AwsWebIdentityToken = r.AwsWebIdentityToken
+	concrete.AwsEcrUrl = r.AwsEcrUrl
+	concrete.AwsEndpointUrl = r.AwsEndpointUrl
+	concrete.AwsEndpoint = r.AwsEndpoint
+	concrete.AwsCaBundle = r.AwsCaBundle
 	return json.Marshal(&concrete)
 }
 
 func (r *Magecloudkit) UnmarshalJSON(bs []byte) error {
 	var concrete struct {
-		Source      *dagger.Directory
-		Auth        *dagger.Secret
-		PublicKey   *dagger.Secret
-		PrivateKey  *dagger.Secret
-		PHPImage    string
-		NginxImage  string
-		StripTests  bool
-		Compression string
-		Locales     []string
-		Themes      []string
-		Shards      string
+		Source              *dagger.Directory
+		Auth                *dagger.Secret
+		PublicKey           *dagger.Secret
+		PrivateKey          *dagger.Secret
+		PHPImage            string
+		NginxImage          string
+		StripTests          bool
+		Compression         string
+		Locales             []string
+		Themes              []string
+		Shards              string
+		AwsRegion           string
+		AwsAccessKeyId      *dagger.Secret
+		AwsSecretAccessKey  *dagger.Secret
+		AwsSessionToken     *dagger.Secret
+		AwsRoleArn          string
+		AwsWebIdentityToken *dagger.Secret
+		AwsEcrUrl           string
+		AwsEndpointUrl      string
+		AwsEndpoint         *dagger.Service
+		AwsCaBundle         *dagger.File
 	}
 	err := json.Unmarshal(bs, &concrete)
 	if err != nil {
@@ -116,6 +146,16 @@ func (r *Magecloudkit) UnmarshalJSON(bs []byte) error {
 	r.Locales = concrete.Locales
 	r.Themes = concrete.Themes
 	r.Shards = concrete.Shards
+	r.AwsRegion = concrete.AwsRegion
+	r.AwsAccessKeyId = concrete.AwsAccessKeyId
+	r.AwsSecretAccessKey = concrete.AwsSecretAccessKey
+	r.AwsSessionToken = concrete.AwsSessionToken
+	r.AwsRoleArn = concrete.AwsRoleArn
+	r.AwsWebIdentityToken = concrete.AwsWebIdentityToken
+	r.AwsEcrUrl = concrete.AwsEcrUrl
+	r.AwsEndpointUrl = concrete.AwsEndpointUrl
+	r.AwsEndpoint = concrete.AwsEndpoint
+	r.AwsCaBundle = concrete.AwsCaBundle
 	return nil
 }
 
@@ -129,6 +169,7 @@ func (r Build) MarshalJSON() ([]byte, error) {
 		MagentoSize    int
 		NginxDigest    string
 		NginxSize      int
+		Table          string
 		Archives       *dagger.Directory
 		Platform       dagger.Platform
 	}
@@ -140,6 +181,7 @@ func (r Build) MarshalJSON() ([]byte, error) {
 	concrete.MagentoSize = r.MagentoSize
 	concrete.NginxDigest = r.NginxDigest
 	concrete.NginxSize = r.NginxSize
+	concrete.Table = r.Table
 	concrete.Archives = r.Archives
 	concrete.Platform = r.Platform
 	return json.Marshal(&concrete)
@@ -155,6 +197,7 @@ func (r *Build) UnmarshalJSON(bs []byte) error {
 		MagentoSize    int
 		NginxDigest    string
 		NginxSize      int
+		Table          string
 		Archives       *dagger.Directory
 		Platform       dagger.Platform
 	}
@@ -170,6 +213,7 @@ func (r *Build) UnmarshalJSON(bs []byte) error {
 	r.MagentoSize = concrete.MagentoSize
 	r.NginxDigest = concrete.NginxDigest
 	r.NginxSize = concrete.NginxSize
+	r.Table = concrete.Table
 	r.Archives = concrete.Archives
 	r.Platform = concrete.Platform
 	return nil
@@ -315,6 +359,13 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
 			}
 			return (*Build).Nginx(&parent), nil
+		case "Summary":
+			var parent Build
+			err = json.Unmarshal(parentJSON, &parent)
+			if err != nil {
+				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
+			}
+			return (*Build).Summary(&parent), nil
 		default:
 			return nil, fmt.Errorf("unknown function %s", fnName)
 		}
@@ -376,6 +427,83 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
 			}
 			return (*Magecloudkit).Check(&parent, ctx)
+		case "Cleanup":
+			var parent Magecloudkit
+			err = json.Unmarshal(parentJSON, &parent)
+			if err != nil {
+				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
+			}
+			var yes bool
+			if inputArgs["yes"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["yes"]), &yes)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg yes", err))
+				}
+			}
+			var prefix string
+			if inputArgs["prefix"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["prefix"]), &prefix)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg prefix", err))
+				}
+			}
+			var cluster []string
+			if inputArgs["cluster"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["cluster"]), &cluster)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cluster", err))
+				}
+			}
+			var regions []string
+			if inputArgs["regions"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["regions"]), &regions)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg regions", err))
+				}
+			}
+			var keepLast int
+			if inputArgs["keepLast"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["keepLast"]), &keepLast)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg keepLast", err))
+				}
+			}
+			var keepRevisions int
+			if inputArgs["keepRevisions"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["keepRevisions"]), &keepRevisions)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg keepRevisions", err))
+				}
+			}
+			var keepTag []string
+			if inputArgs["keepTag"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["keepTag"]), &keepTag)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg keepTag", err))
+				}
+			}
+			var olderThan string
+			if inputArgs["olderThan"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["olderThan"]), &olderThan)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg olderThan", err))
+				}
+			}
+			var policy bool
+			if inputArgs["policy"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["policy"]), &policy)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg policy", err))
+				}
+			}
+			var asJson bool
+			if inputArgs["asJson"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["asJson"]), &asJson)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
+				}
+			}
+			return (*Magecloudkit).Cleanup(&parent, ctx, yes, prefix, cluster, regions, keepLast, keepRevisions, keepTag, olderThan, policy, asJson)
 		case "Composer":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)
@@ -383,6 +511,27 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
 			}
 			return (*Magecloudkit).Composer(&parent, ctx)
+		case "GetEcr":
+			var parent Magecloudkit
+			err = json.Unmarshal(parentJSON, &parent)
+			if err != nil {
+				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
+			}
+			var repositories bool
+			if inputArgs["repositories"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["repositories"]), &repositories)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg repositories", err))
+				}
+			}
+			var prefix string
+			if inputArgs["prefix"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["prefix"]), &prefix)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg prefix", err))
+				}
+			}
+			return (*Magecloudkit).GetEcr(&parent, ctx, repositories, prefix)
 		case "Lock":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)
@@ -411,6 +560,83 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 				}
 			}
 			return (*Magecloudkit).Precompile(&parent, ctx, contentVersion)
+		case "Push":
+			var parent Magecloudkit
+			err = json.Unmarshal(parentJSON, &parent)
+			if err != nil {
+				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
+			}
+			var buildNum string
+			if inputArgs["buildNum"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["buildNum"]), &buildNum)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg buildNum", err))
+				}
+			}
+			var revision string
+			if inputArgs["revision"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["revision"]), &revision)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg revision", err))
+				}
+			}
+			var revisionTime int
+			if inputArgs["revisionTime"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["revisionTime"]), &revisionTime)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg revisionTime", err))
+				}
+			}
+			var contentVersion string
+			if inputArgs["contentVersion"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["contentVersion"]), &contentVersion)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg contentVersion", err))
+				}
+			}
+			var repository string
+			if inputArgs["repository"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["repository"]), &repository)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg repository", err))
+				}
+			}
+			var platform dagger.Platform
+			if inputArgs["platform"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["platform"]), &platform)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg platform", err))
+				}
+			}
+			var prefix string
+			if inputArgs["prefix"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["prefix"]), &prefix)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg prefix", err))
+				}
+			}
+			var tag []string
+			if inputArgs["tag"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["tag"]), &tag)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg tag", err))
+				}
+			}
+			var create bool
+			if inputArgs["create"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["create"]), &create)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg create", err))
+				}
+			}
+			var asJson bool
+			if inputArgs["asJson"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["asJson"]), &asJson)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
+				}
+			}
+			return (*Magecloudkit).Push(&parent, ctx, buildNum, revision, revisionTime, contentVersion, repository, platform, prefix, tag, create, asJson)
 		case "":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)
@@ -494,7 +720,77 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg compression", err))
 				}
 			}
-			return New(source, composerAuth, magentoPublicKey, magentoPrivateKey, phpImage, nginxImage, stripTests, locales, themes, shards, compression)
+			var awsRegion string
+			if inputArgs["awsRegion"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["awsRegion"]), &awsRegion)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg awsRegion", err))
+				}
+			}
+			var awsAccessKeyId *dagger.Secret
+			if inputArgs["awsAccessKeyId"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["awsAccessKeyId"]), &awsAccessKeyId)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg awsAccessKeyId", err))
+				}
+			}
+			var awsSecretAccessKey *dagger.Secret
+			if inputArgs["awsSecretAccessKey"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["awsSecretAccessKey"]), &awsSecretAccessKey)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg awsSecretAccessKey", err))
+				}
+			}
+			var awsSessionToken *dagger.Secret
+			if inputArgs["awsSessionToken"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["awsSessionToken"]), &awsSessionToken)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg awsSessionToken", err))
+				}
+			}
+			var awsRoleArn string
+			if inputArgs["awsRoleArn"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["awsRoleArn"]), &awsRoleArn)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg awsRoleArn", err))
+				}
+			}
+			var awsWebIdentityToken *dagger.Secret
+			if inputArgs["awsWebIdentityToken"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["awsWebIdentityToken"]), &awsWebIdentityToken)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg awsWebIdentityToken", err))
+				}
+			}
+			var awsEcrUrl string
+			if inputArgs["awsEcrUrl"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["awsEcrUrl"]), &awsEcrUrl)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg awsEcrUrl", err))
+				}
+			}
+			var awsEndpointUrl string
+			if inputArgs["awsEndpointUrl"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["awsEndpointUrl"]), &awsEndpointUrl)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg awsEndpointUrl", err))
+				}
+			}
+			var awsEndpoint *dagger.Service
+			if inputArgs["awsEndpoint"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["awsEndpoint"]), &awsEndpoint)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg awsEndpoint", err))
+				}
+			}
+			var awsCaBundle *dagger.File
+			if inputArgs["awsCaBundle"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["awsCaBundle"]), &awsCaBundle)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg awsCaBundle", err))
+				}
+			}
+			return New(source, composerAuth, magentoPublicKey, magentoPrivateKey, phpImage, nginxImage, stripTests, locales, themes, shards, compression, awsRegion, awsAccessKeyId, awsSecretAccessKey, awsSessionToken, awsRoleArn, awsWebIdentityToken, awsEcrUrl, awsEndpointUrl, awsEndpoint, awsCaBundle)
 		default:
 			return nil, fmt.Errorf("unknown function %s", fnName)
 		}

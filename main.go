@@ -70,6 +70,26 @@ type Magecloudkit struct {
 	Themes []string
 	// +private
 	Shards string
+	// +private
+	AwsRegion string
+	// +private
+	AwsAccessKeyId *dagger.Secret
+	// +private
+	AwsSecretAccessKey *dagger.Secret
+	// +private
+	AwsSessionToken *dagger.Secret
+	// +private
+	AwsRoleArn string
+	// +private
+	AwsWebIdentityToken *dagger.Secret
+	// +private
+	AwsEcrUrl string
+	// +private
+	AwsEndpointUrl string
+	// +private
+	AwsEndpoint *dagger.Service
+	// +private
+	AwsCaBundle *dagger.File
 }
 
 func New(
@@ -128,12 +148,65 @@ func New(
 	//
 	// +default="zstd"
 	compression string,
+
+	// AWS region of the registry and the clusters, as us-east-1.
+	//
+	// +optional
+	awsRegion string,
+
+	// Static AWS credentials: the key's id (env://AWS_ACCESS_KEY_ID).
+	//
+	// +optional
+	awsAccessKeyId *dagger.Secret,
+
+	// Static AWS credentials: the key (env://AWS_SECRET_ACCESS_KEY).
+	//
+	// +optional
+	awsSecretAccessKey *dagger.Secret,
+
+	// Temporary AWS credentials: their token (env://AWS_SESSION_TOKEN).
+	//
+	// +optional
+	awsSessionToken *dagger.Secret,
+
+	// Role to assume with the web identity token, in place of AWS keys.
+	//
+	// +optional
+	awsRoleArn string,
+
+	// Web identity (OIDC) token (env://CIRCLE_OIDC_TOKEN_V2 on CircleCI).
+	//
+	// +optional
+	awsWebIdentityToken *dagger.Secret,
+
+	// Address of the registry, as get-ecr prints it. Default: the account's ECR.
+	//
+	// +optional
+	awsEcrUrl string,
+
+	// Address of the AWS APIs, when it is not Amazon's.
+	//
+	// +optional
+	awsEndpointUrl string,
+
+	// An AWS on this machine to use instead, as tcp://127.0.0.1:4566 where 'mck simulate' serves one. Containers reach it by the name aws.
+	//
+	// +optional
+	awsEndpoint *dagger.Service,
+
+	// PEM file of the certificate authorities to trust for the AWS APIs.
+	//
+	// +optional
+	awsCaBundle *dagger.File,
 ) (*Magecloudkit, error) {
 	if _, err := build.ParseShards(shards); err != nil {
 		return nil, err
 	}
 	if _, err := layer.ParseCompression(compression); err != nil {
 		return nil, err
+	}
+	if (awsAccessKeyId == nil) != (awsSecretAccessKey == nil) {
+		return nil, errors.New("of AWS's static credentials only one part is given: give --aws-access-key-id and --aws-secret-access-key, or neither")
 	}
 	if (magentoPublicKey == nil) != (magentoPrivateKey == nil) {
 		return nil, errors.New("of Magento's two keys only one is given: give --magento-public-key and --magento-private-key, or neither")
@@ -150,6 +223,17 @@ func New(
 		Locales:     locales,
 		Themes:      themes,
 		Shards:      shards,
+
+		AwsRegion:           awsRegion,
+		AwsAccessKeyId:      awsAccessKeyId,
+		AwsSecretAccessKey:  awsSecretAccessKey,
+		AwsSessionToken:     awsSessionToken,
+		AwsRoleArn:          awsRoleArn,
+		AwsWebIdentityToken: awsWebIdentityToken,
+		AwsEcrUrl:           awsEcrUrl,
+		AwsEndpointUrl:      awsEndpointUrl,
+		AwsEndpoint:         awsEndpoint,
+		AwsCaBundle:         awsCaBundle,
 	}, nil
 }
 

@@ -152,9 +152,6 @@ func hasTags[F ~string](include []F) bool {
 
 // checkTags enforces what the API reference says of Tag.
 func checkTags(tags []types.Tag) error {
-	if tags != nil && len(tags) == 0 {
-		return errf("InvalidParameterException", "Tags can not be empty.")
-	}
 	if len(tags) > 50 {
 		return errf("InvalidParameterException", "Number of tags cannot exceed 50.")
 	}
@@ -228,9 +225,6 @@ func (e *ecsAPI) tagResource(_ *call, in *ecs.TagResourceInput) (*ecs.TagResourc
 	tags, err := e.tagsOf(in.ResourceArn)
 	if err != nil {
 		return nil, err
-	}
-	if in.Tags == nil {
-		in.Tags = []types.Tag{}
 	}
 	if err := checkTags(in.Tags); err != nil {
 		return nil, err

@@ -205,6 +205,9 @@ func (e *ecsAPI) checkTaskDefinition(in *ecs.RegisterTaskDefinitionInput) error 
 	if len(in.ContainerDefinitions) == 0 {
 		return errf("ClientException", "Container list cannot be empty.")
 	}
+	if in.Tags != nil && len(in.Tags) == 0 {
+		return errf("InvalidParameterException", "Tags can not be empty.")
+	}
 	if err := checkTags(in.Tags); err != nil {
 		return err
 	}

@@ -312,7 +312,9 @@ func TestFailingRolls(t *testing.T) {
 			code: types.TaskStopCodeTaskFailedToStart, reason: "ResourceInitializationError: failed to validate logger args: ", detail: "magento: <nil>: ",
 		},
 		"role missing": {
-			edit:  func(in *ecs.RegisterTaskDefinitionInput) { in.TaskRoleArn = aws.String("arn:aws:iam::111111111111:role/gone") },
+			edit: func(in *ecs.RegisterTaskDefinitionInput) {
+				in.TaskRoleArn = aws.String("arn:aws:iam::111111111111:role/gone")
+			},
 			event: "ECS was unable to assume the role 'arn:aws:iam::111111111111:role/gone' that was provided for this task.",
 		},
 		"no capacity": {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -103,6 +104,11 @@ func (w *World) Handler() http.Handler {
 	return mux
 }
 
+// turnaround is how long an answer over a socket takes at least, on the machine's clock. No service of AWS is faster, and
+// the Go SDK does not stand it: it closes a request's body as soon as there is an answer, and where net/http has not
+// yet looked for the body's end by then, it takes the connection down while the answer is being read.
+const turnaround = 3 * time.Millisecond
+
 // maxBody is more than any API allows in a request.
 const maxBody = 16 << 20
 
@@ -117,12 +123,20 @@ func (w *World) serveAPI(rw http.ResponseWriter, r *http.Request) {
 	if reply.drop {
 		panic(http.ErrAbortHandler) // net/http's way to cut the connection
 	}
+	if r.Context().Value(http.ServerContextKey) != nil { // over a socket
+		select {
+		case <-time.After(turnaround):
+		case <-r.Context().Done():
+			return
+		}
+	}
 	if reply.delay > 0 && w.clock.Sleep(r.Context(), reply.delay) != nil {
 		return // the client is gone
 	}
 	for k, v := range reply.header {
 		rw.Header().Set(k, v)
 	}
+	rw.Header().Set("Content-Length", strconv.Itoa(len(reply.body))) // AWS never sends chunks
 	rw.WriteHeader(reply.status)
 	_, _ = rw.Write(reply.body) // a client that has gone away needs no answer
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -71,12 +72,10 @@ func (j *Job) composer(ctx context.Context) (string, error) {
 	}
 	kept := filepath.Join(j.Runner.Cache, installed, key)
 	useKept := key != "" && j.Runner.Cache != ""
-	if useKept {
-		if _, err := os.Stat(kept); err == nil {
-			if _, ok, err := j.Runner.reuse(step, key, start); ok || err != nil {
-				now := j.Runner.Now()
-				return kept, errors.Join(err, os.Chtimes(kept, now, now))
-			}
+	if useKept && complete(kept) {
+		if _, ok, err := j.Runner.reuse(step, key, start); ok || err != nil {
+			now := j.Runner.Now()
+			return filepath.Join(kept, keptTree), errors.Join(err, os.Chtimes(kept, now, now))
 		}
 	}
 	tree := j.tree(build.Composer)
@@ -89,14 +88,77 @@ func (j *Job) composer(ctx context.Context) (string, error) {
 	if !useKept {
 		return tree, nil
 	}
+	return keep(tree, kept)
+}
+
+// What is kept of composer's run: its tree, and how many files that has.
+const (
+	keptTree  = "tree"
+	keptCount = "files"
+)
+
+// keep offers a tree to later builds, and returns where it is from now on.
+func keep(tree, kept string) (string, error) {
+	n, err := countFiles(tree)
+	if err != nil {
+		return "", err
+	}
+	tmp := tree + ".kept"
+	if err := os.MkdirAll(tmp, 0o755); err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(filepath.Join(tmp, keptCount), []byte(strconv.Itoa(n)), 0o644); err != nil {
+		return "", err
+	}
+	if err := os.Rename(tree, filepath.Join(tmp, keptTree)); err != nil {
+		return "", err
+	}
 	if err := os.MkdirAll(filepath.Dir(kept), 0o755); err != nil {
 		return "", err
 	}
-	// Another build may have been quicker; what it left is the same.
-	if err := os.Rename(tree, kept); err != nil && !errors.Is(err, fs.ErrExist) {
-		return tree, nil
+	if complete(kept) {
+		return filepath.Join(kept, keptTree), nil // another build was quicker; what it left is the same
 	}
-	return kept, nil
+	if err := discard(kept); err != nil {
+		return "", err
+	}
+	if err := os.Rename(tmp, kept); err != nil {
+		return filepath.Join(tmp, keptTree), nil // another build was quicker by a moment
+	}
+	return filepath.Join(kept, keptTree), nil
+}
+
+// complete says whether a kept tree has all its files: a cache is where clean-ups
+// delete what looks old, and files of packages have the dates of their releases.
+func complete(kept string) bool {
+	raw, err := os.ReadFile(filepath.Join(kept, keptCount))
+	if err != nil {
+		return false
+	}
+	n, err := countFiles(filepath.Join(kept, keptTree))
+	return err == nil && strconv.Itoa(n) == string(raw)
+}
+
+func countFiles(tree string) (n int, err error) {
+	err = walk(tree, build.Files{}, func(_ string, d fs.DirEntry) error {
+		if !d.IsDir() {
+			n++
+		}
+		return nil
+	})
+	return n, err
+}
+
+// discard removes a tree that others may be looking for: its name goes at once.
+func discard(dir string) error {
+	tmp, err := os.MkdirTemp(filepath.Dir(dir), WorkPattern)
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(dir, filepath.Join(tmp, filepath.Base(dir))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(err, os.Remove(tmp))
+	}
+	return Remove(tmp)
 }
 
 // Precompile compiles and deploys static content side by side, and returns the
@@ -142,9 +204,8 @@ func (j *Job) branch(ctx context.Context, step build.Step, tree string) error {
 	if err := clone(tree, own, writtenInPlace); err != nil {
 		return fmt.Errorf("copying the installed store for step %s: %w", step.Name, err)
 	}
-	defer os.RemoveAll(own)
 	_, err = j.Runner.run(ctx, step, own, key, start)
-	return err
+	return errors.Join(err, Remove(own))
 }
 
 // Complete adds to an installed store's tree what Precompile made of it, and the

@@ -46,7 +46,7 @@ func (r *Runner) Key(step build.Step, tree string) (string, error) {
 		Compression layer.Compression
 		Tools       string
 		Of          []string
-		Files       []fileKey
+		Files       []*fileKey
 	}{Version: keyVersion, Step: step, Compression: r.Compression, Tools: tools}
 	for _, name := range step.Reuse.Of {
 		res, err := r.Result(name)
@@ -103,37 +103,47 @@ type fileKey struct{ Path, Kind, Sum string }
 
 // hashFiles lists the selected files of a tree with what of them matters: their
 // content, or a link's target, and whether they may be executed.
-func hashFiles(root string, sel build.Files) ([]fileKey, error) {
-	var keys []fileKey
-	err := walk(root, sel, func(p string, d fs.DirEntry) error {
-		if d.IsDir() {
+func hashFiles(root string, sel build.Files) ([]*fileKey, error) {
+	var keys []*fileKey
+	err := parallel(func(do func(func() error)) error {
+		return walk(root, sel, func(p string, d fs.DirEntry) error {
+			if d.IsDir() {
+				return nil
+			}
+			k := &fileKey{Path: p}
+			keys = append(keys, k)
+			do(func() error { return k.read(root, d) })
 			return nil
-		}
-		full := filepath.Join(root, filepath.FromSlash(p))
-		if d.Type() == fs.ModeSymlink {
-			target, err := os.Readlink(full)
-			keys = append(keys, fileKey{p, "link", target})
-			return err
-		}
-		f, err := os.Open(full)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		h := sha256.New()
-		if _, err := io.Copy(h, f); err != nil {
-			return err
-		}
-		kind := "file"
-		if st, err := f.Stat(); err != nil {
-			return err
-		} else if st.Mode()&0o111 != 0 {
-			kind = "program"
-		}
-		keys = append(keys, fileKey{p, kind, hex.EncodeToString(h.Sum(nil))})
-		return nil
+		})
 	})
 	return keys, err
+}
+
+func (k *fileKey) read(root string, d fs.DirEntry) (err error) {
+	full := filepath.Join(root, filepath.FromSlash(k.Path))
+	if d.Type() == fs.ModeSymlink {
+		k.Kind = "link"
+		k.Sum, err = os.Readlink(full)
+		return err
+	}
+	f, err := os.Open(full)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return err
+	}
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	k.Kind, k.Sum = "file", hex.EncodeToString(h.Sum(nil))
+	if st.Mode()&0o111 != 0 {
+		k.Kind = "program"
+	}
+	return nil
 }
 
 // walk calls fn for every selected file and link of a tree, and for the
@@ -258,7 +268,11 @@ func (r *Runner) reuse(step build.Step, key string, start time.Time) (Result, bo
 		return Result{}, false, nil
 	}
 	for _, l := range res.Layers {
-		if err := linkOrCopy(layer.BlobPath(r.Cache, l.Digest), layer.BlobPath(r.Results, l.Digest)); err != nil {
+		kept := layer.BlobPath(r.Cache, l.Digest)
+		if st, err := os.Stat(kept); err != nil || st.Size() != l.Size {
+			return Result{}, false, nil
+		}
+		if err := linkOrCopy(kept, layer.BlobPath(r.Results, l.Digest)); err != nil {
 			return Result{}, false, nil
 		}
 	}
@@ -272,17 +286,25 @@ func (r *Runner) reuse(step build.Step, key string, start time.Time) (Result, bo
 	return res, true, r.keep(res)
 }
 
-// Prune removes from the cache what no build has used since before.
+// WorkPattern names the directories inside of a cache that builds work in, as
+// [os.MkdirTemp] takes it.
+const WorkPattern = "work-*"
+
+// Prune removes from the cache what no build has used since before, and what
+// builds that were killed have left there.
 func Prune(cache string, before time.Time) error {
 	var failed error
-	for _, dir := range []string{"steps", "blobs/sha256", installed} {
-		entries, err := os.ReadDir(filepath.Join(cache, dir))
+	for _, place := range []struct{ dir, names string }{{"steps", "*"}, {"blobs/sha256", "*"}, {installed, "*"}, {".", WorkPattern}} {
+		entries, err := os.ReadDir(filepath.Join(cache, place.dir))
 		if err != nil {
 			continue
 		}
 		for _, e := range entries {
+			if ok, err := path.Match(place.names, e.Name()); err != nil || !ok {
+				continue
+			}
 			if info, err := e.Info(); err == nil && info.ModTime().Before(before) {
-				failed = errors.Join(failed, os.RemoveAll(filepath.Join(cache, dir, e.Name())))
+				failed = errors.Join(failed, discard(filepath.Join(cache, place.dir, e.Name())))
 			}
 		}
 	}

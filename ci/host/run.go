@@ -5,10 +5,15 @@ package host
 
 import (
 	"bufio"
+	"cmp"
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -232,10 +237,15 @@ func (r *Runner) command(ctx context.Context, step string, c build.Command, dir 
 		}
 	}()
 	err := cmd.Run()
+	if cmd.Process != nil && (ctx.Err() != nil || errors.Is(err, exec.ErrWaitDelay)) {
+		// What is left of the group did not heed the SIGTERM, or was started to
+		// outlive the command. ESRCH says that nothing is.
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	}
 	pw.Close()
 	<-read
-	if err == nil {
-		return nil
+	if err == nil || errors.Is(err, exec.ErrWaitDelay) {
+		return nil // in the second case it exited with 0, and left something running
 	}
 	fail := &StepError{Step: step, Command: c.String(), Dir: dir, Code: -1, Tail: tail}
 	var exit *exec.ExitError
@@ -280,21 +290,58 @@ func hint(c build.Command, code int, tail []string) string {
 	return ""
 }
 
-// secretParts lists the strings to hide and what stands in their place: the value
-// as it is, and every longer string inside of it where it is JSON.
+// secretParts lists the strings to hide, each followed by what stands in its
+// place: the value as it is and, where it is an auth.json, every password and
+// token in it, in the forms that tools write them in.
 func secretParts(value string) []string {
-	parts := []string{value}
-	for _, f := range strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune("{}[]\":, \t\r\n", r) }) {
-		if len(f) >= 8 && !strings.Contains(f, ".") && !strings.Contains(f, "-basic") && !strings.Contains(f, "-oauth") {
-			parts = append(parts, f)
+	hide := map[string]bool{value: true}
+	add := func(secret string) {
+		escaped, err := json.Marshal(secret)
+		if err != nil || len(secret) < shortestSecret {
+			return
+		}
+		hide[secret], hide[strings.Trim(string(escaped), `"`)] = true, true
+		hide[url.PathEscape(secret)], hide[url.QueryEscape(secret)] = true, true
+	}
+	var walk func(v any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case string:
+			add(v)
+		case []any:
+			for _, item := range v {
+				walk(item)
+			}
+		case map[string]any:
+			user, _ := v["username"].(string)
+			password, paired := v["password"].(string)
+			if paired {
+				add(base64.StdEncoding.EncodeToString([]byte(user + ":" + password)))
+			}
+			for key, item := range v {
+				// A name such as "git" or "token" is no secret and would be hidden
+				// in every word; Magento's public keys are long.
+				if key != "username" || len(user) >= 16 {
+					walk(item)
+				}
+			}
 		}
 	}
+	var auth any
+	if json.Unmarshal([]byte(value), &auth) == nil {
+		walk(auth)
+	}
+	longestFirst := slices.SortedFunc(maps.Keys(hide), func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
 	var pairs []string
-	for _, p := range parts {
-		pairs = append(pairs, p, "***")
+	for _, s := range longestFirst {
+		pairs = append(pairs, s, "***")
 	}
 	return pairs
 }
+
+// shortestSecret is the length in bytes below which a string of an auth.json is
+// not hidden: it would be found in half of the words of a log.
+const shortestSecret = 4
 
 func (r *Runner) log(e Event) {
 	if r.Log != nil {

@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,35 +11,102 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/magecloudkit/pipeline/ci/build"
 )
 
 // copyFiles copies the selected files of src into dst. Links are kept as links.
 func copyFiles(src, dst string, sel build.Files) error {
-	if err := os.MkdirAll(dst, 0o755); err != nil {
-		return err
-	}
-	return walk(src, sel, func(p string, d fs.DirEntry) error {
-		return copyEntry(src, dst, p, d, copyFile)
-	})
+	return transfer(src, dst, sel, func(string) placing { return copyFile })
 }
 
 // clone makes a second tree of src at once: files are hard links, except those
 // that commands of a build write in place, which are copied.
 func clone(src, dst string, writable build.Files) error {
-	if err := os.MkdirAll(dst, 0o755); err != nil {
-		return err
-	}
-	return walk(src, build.Files{}, func(p string, d fs.DirEntry) error {
+	return transfer(src, dst, build.Files{}, func(p string) placing {
 		if matchesAny(writable.Include, p) {
-			return copyEntry(src, dst, p, d, copyFile)
+			return copyFile
 		}
-		return copyEntry(src, dst, p, d, os.Link)
+		return os.Link
 	})
 }
 
-func copyEntry(src, dst, p string, d fs.DirEntry, file func(from, to string) error) error {
+// placing makes a file appear at a place where there is none.
+type placing func(from, to string) error
+
+// transfer puts the selected files of src into dst. One goroutine walks src and
+// makes the directories, so that each is there before what is in it; the others
+// make the files.
+func transfer(src, dst string, sel build.Files, how func(p string) placing) error {
+	if err := os.MkdirAll(dst, 0o755); err != nil {
+		return err
+	}
+	return parallel(func(do func(func() error)) error {
+		return walk(src, sel, func(p string, d fs.DirEntry) error {
+			if d.IsDir() {
+				return copyEntry(src, dst, p, d, nil)
+			}
+			do(func() error { return copyEntry(src, dst, p, d, how(p)) })
+			return nil
+		})
+	})
+}
+
+// workers is how many files are worked on at a time. A file is opened, read and
+// written in system calls, some of which wait for a disk.
+var workers = max(2, runtime.GOMAXPROCS(0))
+
+// parallel runs produce, and what it asks to be done, in a few goroutines.
+func parallel(produce func(do func(func() error)) error) error {
+	group, ctx := errgroup.WithContext(context.Background())
+	work := make(chan func() error, 64*workers)
+	for range workers {
+		group.Go(func() error {
+			for f := range work {
+				if err := f(); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	group.Go(func() error {
+		defer close(work)
+		return produce(func(f func() error) {
+			select {
+			case work <- f:
+			case <-ctx.Done(): // an error of another: group.Wait tells it
+			}
+		})
+	})
+	return group.Wait()
+}
+
+// Remove removes a tree, or what there is of it. Its files go several at a time:
+// to unlink the 60,000 of a store one by one takes longer than to link them.
+func Remove(dir string) error {
+	if st, err := os.Lstat(dir); err != nil || !st.IsDir() {
+		return os.RemoveAll(dir)
+	}
+	err := parallel(func(do func(func() error)) error {
+		return fs.WalkDir(os.DirFS(dir), ".", func(p string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			do(func() error { return os.Remove(filepath.Join(dir, filepath.FromSlash(p))) })
+			return nil
+		})
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.RemoveAll(dir)
+}
+
+func copyEntry(src, dst, p string, d fs.DirEntry, file placing) error {
 	from, to := filepath.Join(src, filepath.FromSlash(p)), filepath.Join(dst, filepath.FromSlash(p))
 	if d.IsDir() {
 		return os.MkdirAll(to, 0o755)
@@ -53,7 +121,7 @@ func copyEntry(src, dst, p string, d fs.DirEntry, file func(from, to string) err
 	return err
 }
 
-func place(from, to string, d fs.DirEntry, file func(from, to string) error) error {
+func place(from, to string, d fs.DirEntry, file placing) error {
 	switch {
 	case d.Type() == fs.ModeSymlink:
 		target, err := os.Readlink(from)
@@ -103,14 +171,17 @@ func linkOrCopy(from, to string) error {
 	if err := os.Link(from, to); err == nil || errors.Is(err, fs.ErrExist) {
 		return nil
 	}
-	tmp := to + ".tmp"
-	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	// In a directory of its own: another build may be copying the same blob.
+	tmp, err := os.MkdirTemp(filepath.Dir(to), WorkPattern)
+	if err != nil {
 		return err
 	}
-	if err := copyFile(from, tmp); err != nil {
+	defer os.RemoveAll(tmp)
+	whole := filepath.Join(tmp, filepath.Base(to))
+	if err := copyFile(from, whole); err != nil {
 		return err
 	}
-	return os.Rename(tmp, to)
+	return os.Rename(whole, to)
 }
 
 // joined is the file that shards write a part of each.

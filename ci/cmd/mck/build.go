@@ -244,11 +244,11 @@ func (f *buildFlags) withJob(ctx context.Context, e *env, fn func(context.Contex
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return err
 	}
-	work, err := os.MkdirTemp(cache, "work-*")
+	work, err := os.MkdirTemp(cache, host.WorkPattern)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(work)
+	defer host.Remove(work)
 	if f.noCache {
 		cache = ""
 	} else if err := host.Prune(cache, e.now().Add(-keepCached)); err != nil {

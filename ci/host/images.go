@@ -5,10 +5,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/magecloudkit/pipeline/ci/build"
@@ -27,6 +30,52 @@ type Base struct {
 	Ref string
 	// From is where it came from, with its digest, when Ref is a copy of it.
 	From string
+	// Image is the opened image; nil: Images opens Ref.
+	Image v1.Image
+}
+
+// Open opens those that are not open yet, so that one that is not there fails a build before it
+// has begun, and so that a tag that moves while it runs does not change it.
+func (b Bases) Open(ctx context.Context, platform string) error {
+	for _, name := range slices.Sorted(maps.Keys(b)) {
+		base := b[name]
+		if base.Image != nil {
+			continue
+		}
+		im, err := image.OpenBase(ctx, base.Ref, platform)
+		if err != nil {
+			return fmt.Errorf("the base of image %s: %w", name, err)
+		}
+		base.Image = im
+		b[name] = base
+	}
+	return nil
+}
+
+// PHPVersion is the version of PHP that an image says it has, as the official
+// php images do in their environment ("8.3.12"); empty: it does not say.
+func (b Base) PHPVersion() (string, error) {
+	config, err := b.Image.ConfigFile()
+	if err != nil {
+		return "", fmt.Errorf("reading the config of %s: %w", b.Ref, err)
+	}
+	for _, kv := range config.Config.Env {
+		if v, ok := strings.CutPrefix(kv, "PHP_VERSION="); ok {
+			return v, nil
+		}
+	}
+	return "", nil
+}
+
+// Official says that the reference is one of the official php images as they
+// are, which lack the extensions that package build knows how to install.
+func (b Base) Official() bool {
+	ref, err := image.ParseReference(b.Ref)
+	if err != nil || ref.Kind != image.KindRegistry {
+		return false
+	}
+	repo := ref.Registry.Context()
+	return repo.RegistryStr() == name.DefaultRegistry && repo.RepositoryStr() == "library/php"
 }
 
 // Assembled is one of a build's images: what it was made from, and what it is.
@@ -60,13 +109,13 @@ func (r *Runner) Images(ctx context.Context, tree string, rel build.Release, pla
 	if err != nil {
 		return nil, err
 	}
+	bases = maps.Clone(bases)
+	if err := bases.Open(ctx, platform); err != nil {
+		return nil, err
+	}
 	var out []Assembled
 	for _, im := range described {
 		from := bases[im.Name]
-		base, err := image.OpenBase(ctx, from.Ref, platform)
-		if err != nil {
-			return nil, fmt.Errorf("the base of image %s: %w", im.Name, err)
-		}
 		// A path says nothing on another machine, and a copy's digest nothing of
 		// its original.
 		if name, digest, ok := strings.Cut(from.From, "@"); ok {
@@ -74,7 +123,7 @@ func (r *Runner) Images(ctx context.Context, tree string, rel build.Release, pla
 		} else if ref, err := image.ParseReference(from.Ref); err == nil && ref.Kind == image.KindRegistry {
 			im.Base = from.Ref
 		}
-		done, err := image.Assemble(base, im, r.Blob)
+		done, err := image.Assemble(from.Image, im, r.Blob)
 		if err != nil {
 			return nil, err
 		}

@@ -126,6 +126,9 @@ var passed = []string{
 	"PHP_INI_SCAN_DIR", "PHPRC", "PHP_INI_DIR", "PHP_VERSION",
 }
 
+// PassedVariables names the variables that [Environment] lets through.
+func PassedVariables() []string { return slices.Clone(passed) }
+
 // Environment is what of a caller's environment a command of a build gets.
 func Environment(environ []string) []string {
 	var out []string

@@ -26,7 +26,7 @@ const minMemory = 1_000_000_000
 
 // Check finds everything that can be said about the store before building it.
 func (s *Store) Check(o Options) Report {
-	c := &checker{Store: s, o: o, found: []Finding{}}
+	c := &checker{Store: s, o: o}
 	if o.Installed {
 		c.readVendor()
 	}
@@ -40,10 +40,9 @@ func (s *Store) Check(o Options) Report {
 	c.modules()
 	c.staticContent()
 	c.memory()
-	slices.SortStableFunc(c.found, func(a, b Finding) int {
-		return slices.Index(severities, a.Severity) - slices.Index(severities, b.Severity)
-	})
-	return Report{Facts: s.facts(o), Findings: c.found}
+	r := Report{Facts: s.facts(o), Findings: []Finding{}}
+	r.Add(c.found...)
+	return r
 }
 
 type checker struct {

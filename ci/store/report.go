@@ -51,6 +51,14 @@ type Report struct {
 	Findings []Finding `json:"findings"` // errors first
 }
 
+// Add adds findings, errors first.
+func (r *Report) Add(findings ...Finding) {
+	r.Findings = append(r.Findings, findings...)
+	slices.SortStableFunc(r.Findings, func(a, b Finding) int {
+		return slices.Index(severities, a.Severity) - slices.Index(severities, b.Severity)
+	})
+}
+
 // OK reports whether nothing found makes the build fail.
 func (r Report) OK() bool { return len(r.of(Error)) == 0 }
 

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -73,7 +75,7 @@ surprise you, and what to do about each. It runs nothing of the store.
 The exit code is 1 if the store cannot be built.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			report, _, err := f.check(cmd.Context(), e)
+			report, _, _, err := f.check(cmd.Context(), e)
 			if err != nil {
 				return err
 			}
@@ -101,7 +103,7 @@ func newComposerCommand(e *env) *cobra.Command {
 		Short: "Install the store's packages: the store as it runs, in OUT/store",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return f.withJob(cmd.Context(), e, func(ctx context.Context, j *host.Job, _ *store.Store) error {
+			return f.withJob(cmd.Context(), e, nil, func(ctx context.Context, j *host.Job, _ *store.Store) error {
 				tree, err := j.Install(ctx)
 				if err != nil {
 					return err
@@ -122,7 +124,7 @@ func newPrecompileCommand(e *env) *cobra.Command {
 		Short: "Install and compile the store, with its static content, in OUT/store",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return f.withJob(cmd.Context(), e, func(ctx context.Context, j *host.Job, _ *store.Store) error {
+			return f.withJob(cmd.Context(), e, nil, func(ctx context.Context, j *host.Job, _ *store.Store) error {
 				r, err := rel.release(ctx, e, f.source, "latest")
 				if err != nil {
 					return err
@@ -159,35 +161,46 @@ func (f *buildFlags) exportStore(e *env, tree string) error {
 }
 
 // check opens the store and checks it against this machine.
-func (f *buildFlags) check(ctx context.Context, e *env) (store.Report, *store.Store, error) {
+func (f *buildFlags) check(ctx context.Context, e *env) (report store.Report, s *store.Store, php store.PHP, err error) {
 	if st, err := os.Stat(f.source); err != nil || !st.IsDir() {
-		return store.Report{}, nil, &exitError{exitUsage, fmt.Errorf("--source %s: there is no such directory", f.source)}
+		return report, nil, php, &exitError{exitUsage, fmt.Errorf("--source %s: there is no such directory", f.source)}
 	}
-	s, err := store.Open(os.DirFS(f.source))
+	s, err = store.Open(os.DirFS(f.source))
 	if err != nil {
-		return store.Report{}, nil, err
+		return report, nil, php, err
 	}
-	php, err := host.PHP(ctx, os.Environ())
+	here, err := host.PHP(ctx, e.environ())
 	if err != nil {
-		return store.Report{}, nil, err
+		return report, nil, php, err
 	}
 	secrets, err := f.secrets(e)
 	if err != nil {
-		return store.Report{}, nil, err
+		return report, nil, php, err
 	}
 	var credentials store.Credentials
 	if auth := secrets["COMPOSER_AUTH"]; auth != "" {
 		if credentials, err = store.ParseAuth([]byte(auth)); err != nil {
-			return store.Report{}, nil, err
+			return report, nil, php, err
 		}
 	}
 	return s.Check(store.Options{
-		PHP:         php,
+		PHP:         here,
 		Credentials: credentials,
 		Memory:      machine.Memory(),
 		Locales:     f.locales,
 		Themes:      f.themes,
-	}), s, nil
+	}), s, *here, nil
+}
+
+// environ is what of the environment a build may see.
+func (e *env) environ() []string {
+	var out []string
+	for _, name := range host.PassedVariables() {
+		if v, ok := e.lookup(name); ok {
+			out = append(out, name+"="+v)
+		}
+	}
+	return out
 }
 
 // secrets are composer's credentials: COMPOSER_AUTH, Magento's keys, or the
@@ -206,7 +219,8 @@ func (f *buildFlags) secrets(e *env) (map[string]string, error) {
 }
 
 // withJob checks the store, lays out a job and hands it to fn.
-func (f *buildFlags) withJob(ctx context.Context, e *env, fn func(context.Context, *host.Job, *store.Store) error) error {
+// more, if any, adds to what is found out about a store that can be built.
+func (f *buildFlags) withJob(ctx context.Context, e *env, more func(*store.Store, store.PHP) ([]store.Finding, error), fn func(context.Context, *host.Job, *store.Store) error) error {
 	shards, err := build.ParseShards(f.shards)
 	if err != nil {
 		return &exitError{exitUsage, err}
@@ -215,9 +229,16 @@ func (f *buildFlags) withJob(ctx context.Context, e *env, fn func(context.Contex
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	report, s, err := f.check(ctx, e)
+	report, s, php, err := f.check(ctx, e)
 	if err != nil {
 		return err
+	}
+	if more != nil && report.OK() {
+		findings, err := more(s, php)
+		if err != nil {
+			return err
+		}
+		report.Add(findings...)
 	}
 	if len(report.Findings) > 0 {
 		fmt.Fprint(e.stderr, report)
@@ -256,7 +277,7 @@ func (f *buildFlags) withJob(ctx context.Context, e *env, fn func(context.Contex
 	}
 	j := &host.Job{
 		Runner: &host.Runner{
-			Environ:     os.Environ(),
+			Environ:     e.environ(),
 			Secrets:     secrets,
 			Results:     filepath.Join(work, "results"),
 			Cache:       cache,
@@ -330,15 +351,22 @@ that the store needs; 'dagger call php-base' makes one.`,
 			if buildNum == "" {
 				buildNum = "latest"
 			}
-			return f.withJob(cmd.Context(), e, func(ctx context.Context, j *host.Job, s *store.Store) error {
+			var bases host.Bases
+			open := func(s *store.Store, here store.PHP) ([]store.Finding, error) {
+				if phpBase == "" {
+					phpBase = build.PHPImage(s.PHPMinor())
+				}
+				bases = host.Bases{build.Magento: {Ref: phpBase}, build.Nginx: {Ref: nginxBase}}
+				if err := bases.Open(cmd.Context(), platform); err != nil {
+					return nil, err
+				}
+				return checkBase(bases[build.Magento], s, here)
+			}
+			return f.withJob(cmd.Context(), e, open, func(ctx context.Context, j *host.Job, s *store.Store) error {
 				r, err := rel.release(ctx, e, f.source, buildNum)
 				if err != nil {
 					return err
 				}
-				if phpBase == "" {
-					phpBase = build.PHPImage(s.PHPMinor())
-				}
-				bases := host.Bases{build.Magento: {Ref: phpBase}, build.Nginx: {Ref: nginxBase}}
 				tree, err := j.Install(ctx)
 				if err != nil {
 					return err
@@ -380,4 +408,46 @@ that the store needs; 'dagger call php-base' makes one.`,
 	fl.StringVar(&phpBase, "php-base", "", "base of image magento2 (default: the official php-fpm image of the PHP that the store asks for)")
 	fl.StringVar(&nginxBase, "nginx-base", build.NginxImage, "base of image nginx")
 	return cmd
+}
+
+// checkBase judges the PHP of the base that image magento2 stands on, as far as a
+// base that is not run tells of it. here is the PHP that builds.
+func checkBase(base host.Base, s *store.Store, here store.PHP) ([]store.Finding, error) {
+	const own = "make a base with the PHP and the extensions that the store needs (dagger call php-base publish --address=…) and give it as --php-base"
+	var out []store.Finding
+	version, err := base.PHPVersion()
+	if err != nil {
+		return nil, err
+	}
+	if version != "" {
+		// The judgement is the store's; only the name of what is judged differs.
+		for _, f := range s.Check(store.Options{PHP: &store.PHP{Version: version}}).Findings {
+			if f.Code == "php-version" {
+				f.Subject, f.Do = base.Ref, fmt.Sprintf("give a --php-base with PHP %s, or %s", s.PHPMinor(), own)
+				out = append(out, f)
+			}
+		}
+		if minor(version) != minor(here.Version) {
+			out = append(out, store.Finding{
+				Severity: store.Warning, Code: "php-differs", Subject: base.Ref, Do: "build with the PHP that runs the store",
+				Message: fmt.Sprintf("the store is built with PHP %s and will run on %s", here.Version, version),
+			})
+		}
+	}
+	if base.Official() {
+		lacks := slices.DeleteFunc(s.RequiredExtensions(), func(ext string) bool { return !build.Installable(ext) })
+		if len(lacks) > 0 {
+			out = append(out, store.Finding{
+				Severity: store.Warning, Code: "base-extensions", Subject: base.Ref, Do: own,
+				Message: fmt.Sprintf("it lacks extensions that the store cannot run without: %s", strings.Join(lacks, ", ")),
+			})
+		}
+	}
+	return out, nil
+}
+
+// minor is a version's release line: "8.3" of "8.3.12".
+func minor(version string) string {
+	parts := strings.SplitN(version, ".", 3)
+	return strings.Join(parts[:min(2, len(parts))], ".")
 }

@@ -20,10 +20,11 @@ type ecsAPI struct {
 	families map[string]*family
 	tokens   map[string]*runToken // RunTask's clientToken
 	changed  []*svc               // services whose view is to be renewed
+	foreign  map[string]bool      // images of other registries that the topology uses, and their repositories
 }
 
 func newECS(w *World) *service {
-	e := &ecsAPI{w: w, clusters: map[string]*cluster{}, families: map[string]*family{}, tokens: map[string]*runToken{}}
+	e := &ecsAPI{w: w, clusters: map[string]*cluster{}, families: map[string]*family{}, tokens: map[string]*runToken{}, foreign: map[string]bool{}}
 	w.ecs = e
 	s := &service{name: "ecs", target: "AmazonEC2ContainerServiceV20141113", build: e.build, state: e.state}
 

@@ -2,6 +2,7 @@ package awssim
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
@@ -64,6 +65,9 @@ func (e *ecsAPI) build(t *Topology) error {
 		if _, err := e.registerTaskDefinition(c, in); err != nil {
 			return fmt.Errorf("task definition %s: %w", value(in.Family), err)
 		}
+		for _, c := range in.ContainerDefinitions {
+			e.foreign[*c.Image], e.foreign[repositoryOf(*c.Image)] = true, true
+		}
 	}
 	for _, spec := range t.Services {
 		in := new(ecs.CreateServiceInput)
@@ -75,6 +79,20 @@ func (e *ecsAPI) build(t *Topology) error {
 		}
 	}
 	return nil
+}
+
+// repositoryOf returns an image reference without its tag.
+func repositoryOf(ref string) string {
+	if i := strings.LastIndex(ref, ":"); i > strings.LastIndex(ref, "/") {
+		return ref[:i]
+	}
+	return ref
+}
+
+// missingAbroad says that an image of another registry is not there: of a repository that the topology uses, nothing is
+// there but what it uses (and what is named by its digest). Of any other, everything is.
+func (e *ecsAPI) missingAbroad(ref string) bool {
+	return !strings.Contains(ref, "@") && e.foreign[repositoryOf(ref)] && !e.foreign[ref]
 }
 
 // state is everything of ECS as it is described.

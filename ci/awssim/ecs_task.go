@@ -284,9 +284,11 @@ func (t *task) pull() {
 			if p := t.rev.def.RuntimePlatform; p != nil && p.CpuArchitecture == types.CPUArchitectureArm64 {
 				platform = "linux/arm64"
 			}
-			digest, _, err := w.hooks.images.resolveImage(*c.def.Image, platform)
+			digest, known, err := w.hooks.images.resolveImage(*c.def.Image, platform)
 			if err != nil {
 				reason = err.Error()
+			} else if !known && t.e.missingAbroad(*c.def.Image) {
+				reason = fmt.Sprintf("pull image manifest has been retried 1 time(s): failed to resolve ref %s: %s: not found", *c.def.Image, *c.def.Image)
 			}
 			c.digest = digest
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/smithy-go"
 
 	"github.com/magecloudkit/pipeline/ci/awssim"
@@ -790,4 +791,51 @@ func TestScaledToZeroAndBack(t *testing.T) {
 	r.clock.Advance(5 * time.Minute)
 	id := r.roll()
 	r.until("the roll", time.Minute, func() bool { return r.deployment(id).RolloutState == types.DeploymentRolloutStateCompleted })
+}
+
+func TestRulesStartTasks(t *testing.T) {
+	r := start(t, awssim.Config{})
+	ctx := context.Background()
+	bus := eventbridge.NewFromConfig(r.w.ClientConfig())
+	cron := func() int {
+		return len(r.tasks(ecs.ListTasksInput{Family: aws.String("production-cron")}))
+	}
+	r.clock.Advance(10 * time.Minute)
+	if n := cron(); n != 10 {
+		t.Errorf("%d tasks in ten minutes", n)
+	}
+	_, err := bus.DisableRule(ctx, &eventbridge.DisableRuleInput{Name: aws.String("production-cron")})
+	r.must(err)
+	r.clock.Advance(10 * time.Minute)
+	if n := cron(); n != 10 {
+		t.Errorf("%d tasks although the rule is disabled", n)
+	}
+	_, err = bus.EnableRule(ctx, &eventbridge.EnableRuleInput{Name: aws.String("production-cron")})
+	r.must(err)
+	_, err = r.ecs.DeregisterTaskDefinition(ctx, &ecs.DeregisterTaskDefinitionInput{TaskDefinition: aws.String("production-cron:1")})
+	r.must(err)
+	r.clock.Advance(10 * time.Minute)
+	if n := cron(); n != 10 {
+		t.Errorf("%d tasks although the revision is inactive", n)
+	}
+	for _, task := range r.tasks(ecs.ListTasksInput{Family: aws.String("production-cron")}) {
+		if *task.StartedBy != "events-rule/production-cron" || *exitOf(task, "magento") != 0 || *task.Overrides.ContainerOverrides[0].Name != "magento" {
+			t.Errorf("%s: %+v", *task.StartedBy, task.Containers)
+		}
+	}
+}
+
+// A tag that nobody has heard of is not there in other registries either.
+func TestSidecarWithAnotherTag(t *testing.T) {
+	r := start(t, awssim.Config{})
+	arn := r.revise(web, func(in *ecs.RegisterTaskDefinitionInput) {
+		in.ContainerDefinitions[2].Image = aws.String("public.ecr.aws/datadog/agent:299")
+	})
+	out, err := r.ecs.UpdateService(context.Background(), &ecs.UpdateServiceInput{Cluster: aws.String(cluster), Service: aws.String(web), TaskDefinition: &arn})
+	r.must(err)
+	id := *out.Service.Deployments[0].Id
+	r.until("the circuit breaker", 30*time.Minute, func() bool {
+		d := r.deployment(id)
+		return d == nil || d.RolloutState == types.DeploymentRolloutStateFailed
+	})
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // Amazon EventBridge, after https://docs.aws.amazon.com/eventbridge/latest/APIReference/. Rules and their targets are
-// kept; no rule ever fires. Other buses than "default", event patterns and managed rules are left out.
+// kept, and scheduled ones start the tasks of their targets (cron.go). Other buses than "default", event patterns and managed rules are left out.
 
 type eventBus struct {
 	w     *World
@@ -57,6 +57,7 @@ func defaultRules(account, region string) []RuleSpec {
 
 func newEvents(w *World) *service {
 	b := &eventBus{w: w, rules: map[string]*rule{}}
+	w.hooks.rules = b
 	s := &service{name: "events", target: "AWSEvents", build: b.build, state: b.state}
 	handle(s, "PutRule", b.putRule)
 	handle(s, "DescribeRule", b.describeRule)
@@ -96,6 +97,16 @@ func (b *eventBus) build(t *Topology) error {
 		}
 	}
 	return nil
+}
+
+func (b *eventBus) enabledRules() map[string]enabledRule {
+	all := map[string]enabledRule{}
+	for n, r := range b.rules {
+		if r.State == types.RuleStateEnabled {
+			all[n] = enabledRule{aws.ToString(r.ScheduleExpression), r.targets}
+		}
+	}
+	return all
 }
 
 func (b *eventBus) state() any {

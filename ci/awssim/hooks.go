@@ -41,4 +41,5 @@ type hooks struct {
 	secrets secretSource
 	roles   roleSource
 	logs    logSink
+	rules   ruleSource
 }

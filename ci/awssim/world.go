@@ -80,6 +80,7 @@ func New(cfg Config) (*World, error) {
 		return nil, fmt.Errorf("topology: %w", err)
 	}
 	w.runUntil(w.start)
+	w.startRules()
 	w.readLag = cfg.ReadLag
 	return w, nil
 }

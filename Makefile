@@ -15,14 +15,16 @@ ENGINE ?= dagger
 DAGGER ?= dagger
 GO ?= go
 OUT ?= out
-BUILD_NUM ?= $(CIRCLE_BUILD_NUM)
+MCK_CLUSTER ?= $(ECS_CLUSTER)
+MCK_SERVICES ?= $(ECS_SERVICES)
+AWS_REGION ?= $(AWS_DEFAULT_REGION)
 # The store's commit. Equal commits give equal images, bit for bit.
 in-store := git -C "$(or $(value SOURCE),.)"
 REVISION ?= $(shell $(in-store) rev-parse HEAD 2>/dev/null)
 REVISION_TIME ?= $(shell $(in-store) log -1 --format=%ct "$(REVISION)" -- 2>/dev/null)
 CONTENT_VERSION ?= $(REVISION_TIME)
 REPOSITORY ?= $(shell $(in-store) remote get-url origin 2>/dev/null | sed 's,//[^/@]*@,//,')
-export OUT BUILD_NUM REVISION REVISION_TIME CONTENT_VERSION REPOSITORY
+export OUT MCK_CLUSTER MCK_SERVICES AWS_REGION REVISION REVISION_TIME CONTENT_VERSION REPOSITORY
 
 staticcheck := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 dagger-version = $(shell sed -n 's/.*"engineVersion": *"\(v[^"]*\)".*/\1/p' dagger.json)
@@ -32,20 +34,29 @@ flag = $${$(2):+$(1)="$$$(2)"}
 # $(call secret,--composer-auth,COMPOSER_AUTH): the same with a reference, which dagger resolves.
 secret = $${$(2):+$(1)=env://$(2)}
 # Shows a command, unless make is called with -s, and becomes it.
-show = $(if $(findstring s,$(firstword -$(MAKEFLAGS))),,printf '+ %s\n' "$$*" >&2;)
-run = @set -- $(1) $(ARGS); $(show) exec "$$@"
+silent := $(findstring s,$(firstword -$(MAKEFLAGS)))
+run = @set -- $(1) $(ARGS); $(if $(silent),,printf '+ %s\n' "$$*" >&2;) exec "$$@"
 
 # The words that dagger and mck share.
-store = $(call flag,--source,SOURCE) $(call flag,--locales,LOCALES) $(call flag,--themes,THEMES)
+store = $(call flag,--source,SOURCE) $(credentials) $(call flag,--locales,LOCALES) $(call flag,--themes,THEMES)
 steps = $(store) $(call flag,--shards,SHARDS) $(call flag,--compression,COMPRESSION)
 content = $(call flag,--content-version,CONTENT_VERSION)
 commit = $(call flag,--revision,REVISION) $(content) $(call flag,--platform,PLATFORM)
+# The number of the CI job that builds; another job, such as one that deploys, has to be told.
+this-build = --build-num="$${BUILD_NUM:-$${CIRCLE_BUILD_NUM:-latest}}"
+repositories = $(call flag,--prefix,MCK_REPOSITORY_PREFIX)
+target = $(call flag,--cluster,MCK_CLUSTER) $(call flag,--service,MCK_SERVICES) $(call flag,--cron-rule,MCK_CRON_RULES) $(repositories)
+wait = $(call flag,--timeout,MCK_TIMEOUT)
+release = $(call flag,--build-num,BUILD_NUM) $(target) $(wait) $(call flag,--migrate,MCK_MIGRATE)
 
 ifeq ($(ENGINE),host)
 
 mck := $(OUT)/bin/mck
 # $(call verb,VERB,WORDS ABOUT THE STORE,WORDS OF THE VERB)
 verb = $(call run,$(mck) $(1) $(2) $(3))
+# mck reads the settings of AWS from the environment itself.
+aws = $(call run,$(mck) $(1) $(2))
+push-only = --images="$$OUT"
 export-store = --out="$$OUT"
 build-only = --out="$$OUT" $(call flag,--php-base,PHP_IMAGE) $(call flag,--nginx-base,NGINX_IMAGE)
 
@@ -55,13 +66,19 @@ engine:
 
 else
 
-verb = $(call run,$(DAGGER) call $(2) $(credentials) $(1) $(3))
+verb = $(call run,$(DAGGER) call $(if $(silent),-s) $(2) $(1) $(3))
+aws = $(call run,$(DAGGER) call $(if $(silent),-s) $(3) $(aws-settings) $(1) $(2))
+aws-settings = $(call flag,--aws-region,AWS_REGION) $(call secret,--aws-access-key-id,AWS_ACCESS_KEY_ID) \
+	$(call secret,--aws-secret-access-key,AWS_SECRET_ACCESS_KEY) $(call secret,--aws-session-token,AWS_SESSION_TOKEN) \
+	$(call flag,--aws-role-arn,AWS_ROLE_ARN) $(call secret,--aws-web-identity-token,CIRCLE_OIDC_TOKEN_V2) \
+	$(call flag,--aws-ecr-url,AWS_ECR_URL) $(call flag,--aws-endpoint-url,AWS_ENDPOINT_URL)
 auth-file := $(wildcard $(or $(value SOURCE),magento)/auth.json)
 credentials = $(if $(value COMPOSER_AUTH),--composer-auth=env://COMPOSER_AUTH,$(if $(auth-file),--composer-auth=file://$(auth-file))) \
 	$(call secret,--magento-public-key,MAGENTO_PUBLIC_KEY) $(call secret,--magento-private-key,MAGENTO_PRIVATE_KEY) \
 	$(call flag,--php-image,PHP_IMAGE) $(call flag,--nginx-image,NGINX_IMAGE)
 export-store = export --path="$$OUT/store" --wipe
 build-only = $(call flag,--revision-time,REVISION_TIME) $(call flag,--repository,REPOSITORY)
+push-only = $(commit) $(build-only)
 
 engine:
 	@command -v $(DAGGER) >/dev/null 2>&1 || { \
@@ -88,7 +105,37 @@ precompile: engine ## Install and compile the store, with its static content, in
 	$(call verb,precompile,$(steps),$(content) $(export-store))
 
 build: engine ## Build the store's two images: make build BUILD_NUM=42
-	$(call verb,build,$(steps),--build-num="$${BUILD_NUM:-latest}" $(commit) $(build-only))
+	$(call verb,build,$(steps),$(this-build) $(commit) $(build-only))
+
+get-ecr: engine ## Print the registry's address: make push AWS_ECR_URL=$(make -s get-ecr)
+	$(call aws,get-ecr,$(repositories))
+
+push: engine ## Push the images: make push BUILD_NUM=42 AWS_ECR_URL=…
+	$(call aws,push,$(this-build) $(repositories) $(push-only),$(steps))
+
+cleanup: engine ## Show which old images nothing needs; ARGS=--yes deletes them
+	$(call aws,cleanup,$(repositories))
+
+verify: engine ## Check whether a build could be released: make verify BUILD_NUM=42
+	$(call aws,verify,$(release))
+
+diff: engine ## Show what a release would change: make diff BUILD_NUM=42
+	$(call aws,diff,$(release))
+
+deploy: engine ## Release a build to Amazon ECS: make deploy BUILD_NUM=42
+	$(call aws,deploy,$(release))
+
+rollback: engine ## Return to the build that ran before: make rollback [TO=41]
+	$(call aws,rollback,$(call flag,--to,TO) $(target) $(wait))
+
+status: engine ## Show which build runs where
+	$(call aws,status,$(target))
+
+history: engine ## Show what was released, by whom, when, and how it went
+	$(call aws,history,$(target))
+
+rehearse: engine ## Release against a simulated AWS, every failure included
+	$(call verb,rehearse,,--all)
 
 demo: ## Show the whole pipeline on this machine, with a sample store and a simulated AWS
 	@.ci/packages demo

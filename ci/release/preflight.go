@@ -63,6 +63,7 @@ func (x *run) preflight(ctx context.Context) error {
 		return err
 	}
 	x.planRevisions(ctx)
+	x.showChanges()
 	x.checkDeployments()
 	x.checkDependencies(ctx)
 	return x.verdictOfPreflight(ctx)
@@ -109,7 +110,11 @@ func (x *run) look(ctx context.Context) error {
 		p := &servicePlan{name: name, svc: svc}
 		p.res = ServiceResult{Service: name, Before: aws.ToString(svc.TaskDefinition), Runs: aws.ToString(svc.TaskDefinition)}
 		p.prior = aws.ToString(svc.TaskDefinition)
-		p.rev = x.revision(ctx, p.prior, "service "+name)
+		base := p.prior
+		if x.req.Latest {
+			base = ecs.Family(base)
+		}
+		p.rev = x.revision(ctx, base, "service "+name)
 		x.services = append(x.services, p)
 	}
 	x.readCron(ctx)
@@ -358,6 +363,19 @@ func (x *run) planEdits(ctx context.Context, p *revisionPlan, edits ecs.Edits) {
 	}
 	if same, err := ecs.Registration(latest); err == nil && len(significant(ecs.Diff(same, desired))) == 0 {
 		p.target = aws.ToString(latest.TaskDefinition.TaskDefinitionArn)
+	}
+}
+
+// showChanges tells what becomes of every task definition.
+func (x *run) showChanges() {
+	for _, p := range x.revs {
+		if len(p.changes) == 0 {
+			continue
+		}
+		x.note(LevelInfo, "%s (%s):", ecs.RevisionName(p.arn()), strings.Join(p.users, ", "))
+		for _, line := range strings.Split(strings.TrimSuffix(p.changes.String(), "\n"), "\n") {
+			x.note(LevelInfo, "  %s", line)
+		}
 	}
 }
 

@@ -50,7 +50,10 @@ type Request struct {
 	// empty, every ECR image of the task definitions counts as the store's own.
 	Repositories []string
 	PinDigest    bool
-	Edits        ecs.Edits // Images is filled in by the release
+	// Latest starts from every family's newest revision, instead of from the
+	// one that runs.
+	Latest bool
+	Edits  ecs.Edits // Images is filled in by the release
 
 	Migrate MigrateMode
 	// Console is how Magento's command line is called in the container.
@@ -112,10 +115,10 @@ func (r Request) Check() error {
 	var errs []error
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if r.Cluster == "" {
-		wrong("no cluster is given: --cluster, or ECS_CLUSTER")
+		wrong("no cluster is given: --cluster, or MCK_CLUSTER")
 	}
 	if len(r.Services) == 0 {
-		wrong("no service is given: --service (once for each), or ECS_SERVICES")
+		wrong("no service is given: --service (once for each), or MCK_SERVICES")
 	}
 	for i, s := range r.Services {
 		if s == "" {

@@ -114,6 +114,16 @@ words, as the Dagger module's functions, with no container engine.
 		newPushCommand(e),
 		newCleanupCommand(e),
 		newSimulateCommand(e),
+		newDeployCommand(e),
+		newRollbackCommand(e),
+		newStatusCommand(e),
+		newVerifyCommand(e),
+		newDiffCommand(e),
+		newRunCommand(e),
+		newEnvCommand(e),
+		newHistoryCommand(e),
+		newRehearseCommand(e),
+		newLegacyCommand(e),
 	)
 	return root
 }

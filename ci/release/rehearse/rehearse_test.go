@@ -15,6 +15,7 @@ func TestScenarios(t *testing.T) {
 		}
 		seen[s.Name] = true
 		t.Run(s.Name, func(t *testing.T) {
+			t.Parallel()
 			o, err := rehearse.Run(context.Background(), s, nil)
 			if err != nil {
 				t.Fatal(err)

@@ -92,7 +92,12 @@ type mark struct {
 func newChart(s ServiceResult) *chart {
 	samples := s.Samples
 	if s.Rollback != nil {
-		samples = append(samples[:len(samples):len(samples)], s.Rollback.Samples...)
+		samples = samples[:len(samples):len(samples)]
+		for _, b := range s.Rollback.Samples {
+			// Seen from the deployment that goes back, what it starts is old.
+			b.Running, b.Old = b.Old, b.Running
+			samples = append(samples, b)
+		}
 	}
 	if len(samples) < 2 {
 		return nil

@@ -21,8 +21,8 @@ import (
 	"github.com/magecloudkit/pipeline/ci/release"
 )
 
-// targetSettings say what a verb is about.
-type targetSettings struct {
+// TargetSettings say what a verb is about.
+type TargetSettings struct {
 	config.AWS
 	Cluster      string   `env:"MCK_CLUSTER" or:"ECS_CLUSTER" flag:"cluster" doc:"ECS cluster"`
 	Services     []string `env:"MCK_SERVICES" or:"ECS_SERVICES" flag:"service" doc:"ECS services; the first one's revision runs one-off tasks"`
@@ -34,8 +34,8 @@ type targetSettings struct {
 // deploySettings are the settings of deploy, and of the verbs that are a part
 // of it.
 type deploySettings struct {
-	targetSettings
-	taskSettings
+	TargetSettings
+	TaskSettings
 	BuildNum          string        `env:"BUILD_NUM" flag:"build-num" doc:"number of the build, the tag of its images"`
 	From              string        `env:"MCK_FROM" flag:"from" doc:"cluster whose running images are released, by digest, instead of a build number"`
 	PinDigest         bool          `env:"MCK_PIN_DIGEST" flag:"pin-digest" doc:"name images by digest in the task definitions"`
@@ -66,14 +66,15 @@ type deploySettings struct {
 	CircleApp      string        `env:"MCK_CIRCLECI_COMPONENT,default=magento" flag:"circleci-component" doc:"component of CircleCI's release markers"`
 }
 
-// taskSettings are those of one-off tasks.
-type taskSettings struct {
+// TaskSettings are those of one-off tasks. It is exported, as is TargetSettings,
+// because settings are read through reflection.
+type TaskSettings struct {
 	Container   string        `env:"MCK_TASK_CONTAINER" flag:"container" doc:"container that runs commands; the first of the store's own that is not nginx, if not set"`
 	Console     string        `env:"MCK_CONSOLE,default=bin/magento" flag:"console" doc:"how Magento's command line is called in the container"`
 	TaskTimeout time.Duration `env:"MCK_TASK_TIMEOUT,default=30m" flag:"task-timeout" doc:"for one one-off task"`
 }
 
-func (s targetSettings) request() release.Request {
+func (s TargetSettings) request() release.Request {
 	r := release.Request{Cluster: s.Cluster, Services: s.Services, CronRules: s.CronRules, Repositories: s.Repositories}
 	switch {
 	case len(s.Repositories) == 0:
@@ -84,13 +85,13 @@ func (s targetSettings) request() release.Request {
 	return r
 }
 
-func (s taskSettings) fill(r *release.Request) {
+func (s TaskSettings) fill(r *release.Request) {
 	r.TaskContainer, r.Console, r.TaskTimeout = s.Container, strings.Fields(s.Console), s.TaskTimeout
 }
 
 func (s deploySettings) request() release.Request {
-	r := s.targetSettings.request()
-	s.taskSettings.fill(&r)
+	r := s.TargetSettings.request()
+	s.TaskSettings.fill(&r)
 	r.Build, r.From, r.PinDigest = s.BuildNum, s.From, s.PinDigest
 	r.Edits.CPU, r.Edits.Memory = s.CPU, s.Memory
 	r.Migrate, r.NoCacheFlush = release.MigrateMode(s.Migrate), !s.CacheFlush
@@ -368,17 +369,17 @@ deployment; 1 anything else.`,
 		if err := load(ctx); err != nil {
 			return err
 		}
-		r := s.targetSettings.request()
-		s.taskSettings.fill(&r)
+		r := s.TargetSettings.request()
+		s.TaskSettings.fill(&r)
 		r.Build, r.Timeout, r.NoCacheFlush, r.By, r.DryRun = s.To, s.Timeout, !s.CacheFlush, s.By, s.DryRun
-		return runRelease(ctx, e, deploySettings{targetSettings: s.targetSettings}, r, out, nil, (*release.Releaser).Rollback)
+		return runRelease(ctx, e, deploySettings{TargetSettings: s.TargetSettings}, r, out, nil, (*release.Releaser).Rollback)
 	}
 	return cmd
 }
 
 type rollbackSettings struct {
-	targetSettings
-	taskSettings
+	TargetSettings
+	TaskSettings
 	To         string        `env:"MCK_ROLLBACK_TO" flag:"to" doc:"build to return to; the one before, if not set"`
 	Timeout    time.Duration `env:"MCK_TIMEOUT,default=10m" flag:"timeout" doc:"for the wait for all services together"`
 	CacheFlush bool          `env:"MCK_CACHE_FLUSH,default=true" flag:"cache-flush" doc:"flush Magento's cache after the roll"`
@@ -387,7 +388,7 @@ type rollbackSettings struct {
 }
 
 func newStatusCommand(e *env) *cobra.Command {
-	var s targetSettings
+	var s TargetSettings
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "status",
@@ -449,7 +450,7 @@ func orDash(s string) string {
 }
 
 // openTarget loads the settings of a verb that only looks, and connects.
-func openTarget(ctx context.Context, e *env, load func(context.Context) error, s *targetSettings) (release.Request, *release.Releaser, error) {
+func openTarget(ctx context.Context, e *env, load func(context.Context) error, s *TargetSettings) (release.Request, *release.Releaser, error) {
 	if err := load(ctx); err != nil {
 		return release.Request{}, nil, err
 	}
@@ -462,7 +463,7 @@ func openTarget(ctx context.Context, e *env, load func(context.Context) error, s
 }
 
 func newHistoryCommand(e *env) *cobra.Command {
-	var s targetSettings
+	var s TargetSettings
 	var asJSON bool
 	var n int
 	cmd := &cobra.Command{
@@ -521,8 +522,8 @@ Without an exit code of the command: 2 usage or settings; 3 refused; 7 timed out
 		if err := load(ctx); err != nil {
 			return err
 		}
-		r := s.targetSettings.request()
-		s.taskSettings.fill(&r)
+		r := s.TargetSettings.request()
+		s.TaskSettings.fill(&r)
 		r, err := checked(r)
 		if err != nil {
 			return err
@@ -538,8 +539,8 @@ Without an exit code of the command: 2 usage or settings; 3 refused; 7 timed out
 }
 
 type runSettings struct {
-	targetSettings
-	taskSettings
+	TargetSettings
+	TaskSettings
 }
 
 func newEnvCommand(e *env) *cobra.Command {
@@ -552,7 +553,7 @@ func newEnvCommand(e *env) *cobra.Command {
 }
 
 func newEnvListCommand(e *env) *cobra.Command {
-	var s targetSettings
+	var s TargetSettings
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "list",

@@ -125,11 +125,17 @@ func (t circleToken) GetIdentityToken() ([]byte, error) {
 	return []byte(t.Reveal()), nil
 }
 
+// defaultAttempts is enough for AWS to be busy for a minute: the pauses double up to 20 s.
+const defaultAttempts = 10
+
 // newRetryer retries what is throttled or fails for the moment, attempts times. The SDK's client-side quota is off: it
 // gives up early when much fails at once, and a release must not end halfway because AWS is busy.
 func newRetryer(attempts int, backoff func(int) time.Duration) aws.Retryer {
+	if attempts < 1 {
+		attempts = defaultAttempts
+	}
 	return retry.NewStandard(func(o *retry.StandardOptions) {
-		o.MaxAttempts = max(attempts, 1)
+		o.MaxAttempts = attempts
 		o.RateLimiter = ratelimit.None
 		if backoff != nil {
 			o.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) {

@@ -29,4 +29,24 @@
 //
 // What services ask of each other when a task starts (is the image there, may the secret be read, where do the log
 // lines go) goes through the small interfaces in hooks.go.
+//
+// # What happens, and what goes wrong
+//
+// What containers do is data: a [Behavior] says how those that match it start, pass their health check, log and end. What
+// goes wrong with calls is data: a [Fault]. What others do meanwhile is data: an [Intervention]. All three can be given
+// before and at any time after, in Go or by POST below /_sim/. [World.Calls] tells what was called, by whom; [Do] and
+// [World.State] look at the world from inside, past faults and stale reads.
+//
+// # What is left out
+//
+// Signatures are read for who calls, not checked: any access key is good. There is one region to a world. IAM policies are
+// not evaluated; a Denied fault stands for one. Of ECS: blue/green, linear and canary deployments, task sets, daemons,
+// capacity providers other than Fargate's, placement constraints and strategies (kept and answered, not followed),
+// alarms, service connect and volumes (likewise), container restart policies, task scale-in protection, ECS Exec. There is
+// no load balancer to ask; that a service's targets are healthy or not follows from its containers' behaviors. Service
+// deployments are read as they are, even where other reads lag. Rules fire at whole minutes and only on simple schedules.
+// Durations that AWS does not promise are some seconds: draining takes ten and not the target group's 300.
+//
+// Texts of errors, events and reasons are AWS's own where its documentation or the issue threads of its clients show them;
+// where nothing shows them they are worded alike. No client should rely on a wording that it has seen only here.
 package awssim

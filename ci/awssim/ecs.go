@@ -67,12 +67,13 @@ func newECS(w *World) *service {
 
 // cluster is an ECS cluster with everything in it.
 type cluster struct {
-	name, arn string
-	status    string // ACTIVE, INACTIVE
-	tags      []types.Tag
-	settings  []types.ClusterSetting
-	providers []string
-	strategy  []types.CapacityProviderStrategyItem
+	name, arn     string
+	status        string // ACTIVE, INACTIVE
+	tags          []types.Tag
+	settings      []types.ClusterSetting
+	configuration *types.ClusterConfiguration
+	providers     []string
+	strategy      []types.CapacityProviderStrategyItem
 
 	services  []*svc
 	tasks     []*task // in the order of their creation; an hour after it stopped a task is forgotten
@@ -141,6 +142,11 @@ func page(items []string, token *string, maxResults *int32, most int) ([]string,
 	}
 	items = items[:n]
 	return append([]string{}, items...), new(base64.StdEncoding.EncodeToString([]byte(items[n-1]))), nil
+}
+
+// unsimulated is the error for a parameter that AWS knows and this simulator can not follow.
+func unsimulated(parameter string) error {
+	return errf("InvalidParameterException", "awssim does not simulate the parameter %s.", parameter)
 }
 
 func missing(arn string) types.Failure {

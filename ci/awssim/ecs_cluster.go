@@ -53,6 +53,9 @@ func (i *instance) short(t *task) string {
 var clusterNames = regexp.MustCompile(`^[A-Za-z0-9_-]{1,255}$`)
 
 func (e *ecsAPI) createCluster(_ *call, in *ecs.CreateClusterInput) (*ecs.CreateClusterOutput, error) {
+	if in.ServiceConnectDefaults != nil {
+		return nil, unsimulated("serviceConnectDefaults")
+	}
 	name := value(in.ClusterName)
 	if name == "" {
 		name = "default"
@@ -66,7 +69,7 @@ func (e *ecsAPI) createCluster(_ *call, in *ecs.CreateClusterInput) (*ecs.Create
 	c := e.clusters[name]
 	if c == nil || c.status != "ACTIVE" {
 		c = &cluster{name: name, arn: e.w.arn("ecs", "cluster/"+name), status: "ACTIVE", tags: in.Tags, settings: in.Settings,
-			providers: in.CapacityProviders, strategy: in.DefaultCapacityProviderStrategy}
+			configuration: in.Configuration, providers: in.CapacityProviders, strategy: in.DefaultCapacityProviderStrategy}
 		e.clusters[name] = c
 	}
 	return &ecs.CreateClusterOutput{Cluster: c.view(true)}, nil
@@ -75,7 +78,7 @@ func (e *ecsAPI) createCluster(_ *call, in *ecs.CreateClusterInput) (*ecs.Create
 func (c *cluster) view(tags bool) *types.Cluster {
 	v := &types.Cluster{
 		ClusterArn: &c.arn, ClusterName: &c.name, Status: &c.status,
-		Settings: c.settings, Statistics: []types.KeyValuePair{}, Tags: []types.Tag{},
+		Settings: c.settings, Configuration: c.configuration, Statistics: []types.KeyValuePair{}, Tags: []types.Tag{},
 		CapacityProviders:               append([]string{}, c.providers...),
 		DefaultCapacityProviderStrategy: append([]types.CapacityProviderStrategyItem{}, c.strategy...),
 	}

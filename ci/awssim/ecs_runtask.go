@@ -200,6 +200,9 @@ func (e *ecsAPI) listTasks(c *call, in *ecs.ListTasksInput) (*ecs.ListTasksOutpu
 	if in.ServiceName != nil && cl.service(*in.ServiceName) == nil {
 		return nil, errf("ServiceNotFoundException", "Service not found.")
 	}
+	if in.DaemonName != nil {
+		return nil, unsimulated("daemonName")
+	}
 	if in.StartedBy != nil && (in.Family != nil || in.ServiceName != nil) {
 		return nil, errf("InvalidParameterException", "You cannot specify startedBy together with family or serviceName.")
 	}

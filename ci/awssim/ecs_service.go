@@ -18,6 +18,9 @@ func (e *ecsAPI) createService(c *call, in *ecs.CreateServiceInput) (*ecs.Create
 	if err != nil {
 		return nil, err
 	}
+	if err := refused(in.GatewayConnectors, in.Monitoring); err != nil {
+		return nil, err
+	}
 	name := value(in.ServiceName)
 	if !serviceNames.MatchString(name) {
 		return nil, errf("InvalidParameterException", "Service name can only contain letters, numbers, hyphens and underscores, up to 255 of them.")
@@ -86,6 +89,17 @@ func (e *ecsAPI) createService(c *call, in *ecs.CreateServiceInput) (*ecs.Create
 	return &ecs.CreateServiceOutput{Service: &v}, nil
 }
 
+// refused refuses what neither CreateService nor UpdateService can follow here.
+func refused(gateways []types.GatewayConnector, monitoring *types.MonitoringConfiguration) error {
+	if gateways != nil {
+		return unsimulated("gatewayConnectors")
+	}
+	if monitoring != nil {
+		return unsimulated("monitoring")
+	}
+	return nil
+}
+
 // setRollout takes over a deployment configuration; what it leaves out stays as it is or gets the default of
 // API_DeploymentConfiguration.
 func (s *svc) setRollout(in *types.DeploymentConfiguration) error {
@@ -102,6 +116,14 @@ func (s *svc) setRollout(in *types.DeploymentConfiguration) error {
 	if in != nil {
 		if in.Strategy != "" && in.Strategy != types.DeploymentStrategyRolling {
 			return errf("InvalidParameterException", "awssim knows the deployment strategy ROLLING, not %s.", in.Strategy)
+		}
+		switch {
+		case in.LifecycleHooks != nil:
+			return unsimulated("deploymentConfiguration.lifecycleHooks")
+		case in.EarlySuccessCriteria != nil && in.EarlySuccessCriteria.Enable:
+			return unsimulated("deploymentConfiguration.earlySuccessCriteria")
+		case in.LinearConfiguration != nil, in.CanaryConfiguration != nil, value(in.BakeTimeInMinutes) > 0:
+			return unsimulated("deploymentConfiguration of the strategies LINEAR, CANARY and BLUE_GREEN")
 		}
 		if in.MaximumPercent != nil {
 			r.MaximumPercent = in.MaximumPercent
@@ -208,6 +230,9 @@ func (e *ecsAPI) updateService(_ *call, in *ecs.UpdateServiceInput) (*ecs.Update
 	}
 	if s.status != "ACTIVE" {
 		return nil, errf("ServiceNotActiveException", "Service was not ACTIVE.")
+	}
+	if err := refused(in.GatewayConnectors, in.Monitoring); err != nil {
+		return nil, err
 	}
 	conf, fresh := s.primary().conf, in.ForceNewDeployment
 	if in.TaskDefinition != nil {

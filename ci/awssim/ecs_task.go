@@ -659,13 +659,12 @@ func (t *task) view() types.Task {
 		PullStartedAt: t.pullStarted, PullStoppedAt: t.pullEnded, StartedAt: t.started, StoppingAt: t.stopping,
 		ExecutionStoppedAt: t.ended, StoppedAt: t.stopped, StopCode: t.stopCode, HealthStatus: t.health(),
 		Overrides: new(t.overrides), Attributes: []types.Attribute{{Name: new("ecs.cpu-architecture"), Value: new("x86_64")}},
-		Attachments: []types.Attachment{}, InferenceAccelerators: []types.InferenceAccelerator{},
+		Attachments:      []types.Attachment{},
 		AvailabilityZone: new(t.zone()), Tags: slices.Clone(t.tags),
 	}
 	if v.Overrides.ContainerOverrides == nil {
 		v.Overrides.ContainerOverrides = []types.ContainerOverride{}
 	}
-	v.Overrides.InferenceAcceleratorOverrides = []types.InferenceAcceleratorOverride{}
 	if t.startedBy != "" {
 		v.StartedBy = &t.startedBy
 	}

@@ -25,8 +25,6 @@ type revision struct {
 	history history[types.TaskDefinition]
 }
 
-func (r *revision) name() string { return fmt.Sprintf("%s:%d", *r.def.Family, r.def.Revision) }
-
 func (r *revision) container(name string) *types.ContainerDefinition {
 	for i := range r.def.ContainerDefinitions {
 		if c := &r.def.ContainerDefinitions[i]; *c.Name == name {
@@ -97,7 +95,7 @@ func (e *ecsAPI) registerTaskDefinition(c *call, in *ecs.RegisterTaskDefinitionI
 	r := &revision{tags: in.Tags, def: types.TaskDefinition{
 		ContainerDefinitions: in.ContainerDefinitions, Family: in.Family, Cpu: number(in.Cpu), Memory: number(in.Memory),
 		EnableFaultInjection: in.EnableFaultInjection, EphemeralStorage: in.EphemeralStorage, ExecutionRoleArn: in.ExecutionRoleArn,
-		InferenceAccelerators: in.InferenceAccelerators, IpcMode: in.IpcMode, NetworkMode: in.NetworkMode, PidMode: in.PidMode,
+		IpcMode: in.IpcMode, NetworkMode: in.NetworkMode, PidMode: in.PidMode,
 		PlacementConstraints: append([]types.TaskDefinitionPlacementConstraint{}, in.PlacementConstraints...),
 		ProxyConfiguration:   in.ProxyConfiguration, RequiresCompatibilities: in.RequiresCompatibilities,
 		RuntimePlatform: in.RuntimePlatform, TaskRoleArn: in.TaskRoleArn, Volumes: append([]types.Volume{}, in.Volumes...),
@@ -106,6 +104,8 @@ func (e *ecsAPI) registerTaskDefinition(c *call, in *ecs.RegisterTaskDefinitionI
 		RegisteredAt: new(e.w.now), RegisteredBy: new(c.caller.ARN), Revision: f.last, Status: types.TaskDefinitionStatusActive,
 		TaskDefinitionArn: new(e.w.arn("ecs", fmt.Sprintf("task-definition/%s:%d", f.name, f.last))),
 	}}
+	//lint:ignore SA1019 what AWS no longer uses it still keeps
+	r.def.InferenceAccelerators = in.InferenceAccelerators
 	f.revisions = append(f.revisions, r)
 	r.history.put(e.w.now, r.def)
 	return &ecs.RegisterTaskDefinitionOutput{TaskDefinition: &r.def, Tags: r.tags}, nil

@@ -61,6 +61,9 @@ func (f Fault) Check() error {
 		if f.Delay <= 0 {
 			return fmt.Errorf("fault %q on %q: delay is missing", f.Kind, f.Op)
 		}
+		if f.Kind == Stale && time.Duration(f.Delay) > memory {
+			return fmt.Errorf("fault %q on %q: the world remembers %s, not %s", f.Kind, f.Op, memory, time.Duration(f.Delay))
+		}
 	case Fail:
 		if f.Code == "" {
 			return fmt.Errorf("fault %q on %q: code is missing", f.Kind, f.Op)
@@ -82,7 +85,7 @@ type armedFault struct {
 
 // matches counts a call and says whether the fault strikes it.
 func (f *armedFault) matches(op string, since time.Duration) bool {
-	if ok, _ := path.Match(f.Op, op); !ok && f.Op != "*" {
+	if ok, _ := path.Match(f.Op, op); !ok {
 		return false
 	}
 	if since < time.Duration(f.From) || f.Until > 0 && since >= time.Duration(f.Until) {

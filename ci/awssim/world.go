@@ -15,7 +15,7 @@ type Config struct {
 	Clock    Clock     // nil: a VirtualClock at Epoch
 	Seed     uint64    // of everything random: ids, start-up times
 	Topology *Topology // nil: DefaultTopology
-	// ReadLag is how old what a read shows is: ECS reads are eventually consistent. 0: reads are current.
+	// ReadLag is how old what a read shows is, up to 5 minutes: ECS reads are eventually consistent. 0: reads are current.
 	ReadLag time.Duration
 	// Logf, if set, is told of every call.
 	Logf func(format string, args ...any)
@@ -81,7 +81,7 @@ func New(cfg Config) (*World, error) {
 	}
 	w.runUntil(w.start)
 	w.startRules()
-	w.readLag = cfg.ReadLag
+	w.readLag = min(cfg.ReadLag, memory)
 	return w, nil
 }
 
@@ -91,7 +91,7 @@ const head = 24 * time.Hour
 // Clock returns the world's clock.
 func (w *World) Clock() Clock { return w.clock }
 
-// Account returns the account's number, Region the region's name.
+// Account returns the account's number.
 func (w *World) Account() string { return w.account }
 
 // Region returns the region's name.
@@ -161,11 +161,11 @@ func (w *World) ClearFaults() {
 	w.faults = nil
 }
 
-// SetReadLag changes how old what a read shows is.
+// SetReadLag changes how old what a read shows is, up to 5 minutes.
 func (w *World) SetReadLag(d time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.readLag = d
+	w.readLag = min(d, memory)
 }
 
 // Calls returns every call made so far, in order.

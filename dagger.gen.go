@@ -219,6 +219,30 @@ func (r *Build) UnmarshalJSON(bs []byte) error {
 	return nil
 }
 
+func (r Environment) MarshalJSON() ([]byte, error) {
+	var concrete struct {
+		Store  *Magecloudkit
+		Target []string
+	}
+	concrete.Store = r.Store
+	concrete.Target = r.Target
+	return json.Marshal(&concrete)
+}
+
+func (r *Environment) UnmarshalJSON(bs []byte) error {
+	var concrete struct {
+		Store  *Magecloudkit
+		Target []string
+	}
+	err := json.Unmarshal(bs, &concrete)
+	if err != nil {
+		return err
+	}
+	r.Store = concrete.Store
+	r.Target = concrete.Target
+	return nil
+}
+
 func main() {
 	ctx := context.Background()
 
@@ -369,6 +393,74 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 		default:
 			return nil, fmt.Errorf("unknown function %s", fnName)
 		}
+	case "Environment":
+		switch fnName {
+		case "List":
+			var parent Environment
+			err = json.Unmarshal(parentJSON, &parent)
+			if err != nil {
+				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
+			}
+			var asJson bool
+			if inputArgs["asJson"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["asJson"]), &asJson)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
+				}
+			}
+			return (*Environment).List(&parent, ctx, asJson)
+		case "Set":
+			var parent Environment
+			err = json.Unmarshal(parentJSON, &parent)
+			if err != nil {
+				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
+			}
+			var variables []string
+			if inputArgs["variables"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["variables"]), &variables)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg variables", err))
+				}
+			}
+			var secret bool
+			if inputArgs["secret"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["secret"]), &secret)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg secret", err))
+				}
+			}
+			var asJson bool
+			if inputArgs["asJson"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["asJson"]), &asJson)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
+				}
+			}
+			return (*Environment).Set(&parent, ctx, variables, secret, asJson)
+		case "Unset":
+			var parent Environment
+			err = json.Unmarshal(parentJSON, &parent)
+			if err != nil {
+				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
+			}
+			var names []string
+			if inputArgs["names"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["names"]), &names)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg names", err))
+				}
+			}
+			var asJson bool
+			if inputArgs["asJson"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["asJson"]), &asJson)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
+				}
+			}
+			return (*Environment).Unset(&parent, ctx, names, asJson)
+		default:
+			return nil, fmt.Errorf("unknown function %s", fnName)
+		}
 	case "Magecloudkit":
 		switch fnName {
 		case "Build":
@@ -511,6 +603,363 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
 			}
 			return (*Magecloudkit).Composer(&parent, ctx)
+		case "Deploy":
+			var parent Magecloudkit
+			err = json.Unmarshal(parentJSON, &parent)
+			if err != nil {
+				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
+			}
+			var cluster string
+			if inputArgs["cluster"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["cluster"]), &cluster)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cluster", err))
+				}
+			}
+			var service []string
+			if inputArgs["service"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["service"]), &service)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg service", err))
+				}
+			}
+			var cronRule []string
+			if inputArgs["cronRule"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["cronRule"]), &cronRule)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cronRule", err))
+				}
+			}
+			var prefix string
+			if inputArgs["prefix"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["prefix"]), &prefix)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg prefix", err))
+				}
+			}
+			var ecrRepository []string
+			if inputArgs["ecrRepository"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["ecrRepository"]), &ecrRepository)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg ecrRepository", err))
+				}
+			}
+			var buildNum string
+			if inputArgs["buildNum"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["buildNum"]), &buildNum)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg buildNum", err))
+				}
+			}
+			var from string
+			if inputArgs["from"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["from"]), &from)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg from", err))
+				}
+			}
+			var pinDigest bool
+			if inputArgs["pinDigest"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["pinDigest"]), &pinDigest)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg pinDigest", err))
+				}
+			}
+			var env []string
+			if inputArgs["env"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["env"]), &env)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg env", err))
+				}
+			}
+			var secret []string
+			if inputArgs["secret"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["secret"]), &secret)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg secret", err))
+				}
+			}
+			var unset []string
+			if inputArgs["unset"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["unset"]), &unset)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg unset", err))
+				}
+			}
+			var migrate string
+			if inputArgs["migrate"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["migrate"]), &migrate)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg migrate", err))
+				}
+			}
+			var timeout string
+			if inputArgs["timeout"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["timeout"]), &timeout)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg timeout", err))
+				}
+			}
+			var waitForDeployment bool
+			if inputArgs["waitForDeployment"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["waitForDeployment"]), &waitForDeployment)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg waitForDeployment", err))
+				}
+			}
+			var desiredCount int
+			if inputArgs["desiredCount"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["desiredCount"]), &desiredCount)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg desiredCount", err))
+				}
+			}
+			var minHealthyPercent int
+			if inputArgs["minHealthyPercent"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["minHealthyPercent"]), &minHealthyPercent)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg minHealthyPercent", err))
+				}
+			}
+			var maxPercent int
+			if inputArgs["maxPercent"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["maxPercent"]), &maxPercent)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg maxPercent", err))
+				}
+			}
+			var circuitBreaker string
+			if inputArgs["circuitBreaker"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["circuitBreaker"]), &circuitBreaker)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg circuitBreaker", err))
+				}
+			}
+			var force bool
+			if inputArgs["force"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["force"]), &force)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg force", err))
+				}
+			}
+			var rollback bool
+			if inputArgs["rollback"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["rollback"]), &rollback)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg rollback", err))
+				}
+			}
+			var keepRevisions int
+			if inputArgs["keepRevisions"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["keepRevisions"]), &keepRevisions)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg keepRevisions", err))
+				}
+			}
+			var taskCpu string
+			if inputArgs["taskCpu"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["taskCpu"]), &taskCpu)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg taskCpu", err))
+				}
+			}
+			var taskMemory string
+			if inputArgs["taskMemory"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["taskMemory"]), &taskMemory)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg taskMemory", err))
+				}
+			}
+			var container string
+			if inputArgs["container"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["container"]), &container)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg container", err))
+				}
+			}
+			var by string
+			if inputArgs["by"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["by"]), &by)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg by", err))
+				}
+			}
+			var dryRun bool
+			if inputArgs["dryRun"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["dryRun"]), &dryRun)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg dryRun", err))
+				}
+			}
+			var webhookUrl *dagger.Secret
+			if inputArgs["webhookUrl"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["webhookUrl"]), &webhookUrl)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg webhookUrl", err))
+				}
+			}
+			var newRelicApiKey *dagger.Secret
+			if inputArgs["newRelicApiKey"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["newRelicApiKey"]), &newRelicApiKey)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg newRelicApiKey", err))
+				}
+			}
+			var newRelicEntityGuid string
+			if inputArgs["newRelicEntityGuid"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["newRelicEntityGuid"]), &newRelicEntityGuid)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg newRelicEntityGuid", err))
+				}
+			}
+			var datadogApiKey *dagger.Secret
+			if inputArgs["datadogApiKey"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["datadogApiKey"]), &datadogApiKey)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg datadogApiKey", err))
+				}
+			}
+			var asJson bool
+			if inputArgs["asJson"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["asJson"]), &asJson)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
+				}
+			}
+			return (*Magecloudkit).Deploy(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, buildNum, from, pinDigest, env, secret, unset, migrate, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, taskCpu, taskMemory, container, by, dryRun, webhookUrl, newRelicApiKey, newRelicEntityGuid, datadogApiKey, asJson)
+		case "Diff":
+			var parent Magecloudkit
+			err = json.Unmarshal(parentJSON, &parent)
+			if err != nil {
+				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
+			}
+			var cluster string
+			if inputArgs["cluster"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["cluster"]), &cluster)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cluster", err))
+				}
+			}
+			var service []string
+			if inputArgs["service"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["service"]), &service)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg service", err))
+				}
+			}
+			var cronRule []string
+			if inputArgs["cronRule"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["cronRule"]), &cronRule)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cronRule", err))
+				}
+			}
+			var prefix string
+			if inputArgs["prefix"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["prefix"]), &prefix)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg prefix", err))
+				}
+			}
+			var ecrRepository []string
+			if inputArgs["ecrRepository"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["ecrRepository"]), &ecrRepository)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg ecrRepository", err))
+				}
+			}
+			var buildNum string
+			if inputArgs["buildNum"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["buildNum"]), &buildNum)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg buildNum", err))
+				}
+			}
+			var from string
+			if inputArgs["from"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["from"]), &from)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg from", err))
+				}
+			}
+			var pinDigest bool
+			if inputArgs["pinDigest"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["pinDigest"]), &pinDigest)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg pinDigest", err))
+				}
+			}
+			var env []string
+			if inputArgs["env"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["env"]), &env)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg env", err))
+				}
+			}
+			var secret []string
+			if inputArgs["secret"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["secret"]), &secret)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg secret", err))
+				}
+			}
+			var unset []string
+			if inputArgs["unset"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["unset"]), &unset)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg unset", err))
+				}
+			}
+			var asJson bool
+			if inputArgs["asJson"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["asJson"]), &asJson)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
+				}
+			}
+			return (*Magecloudkit).Diff(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, buildNum, from, pinDigest, env, secret, unset, asJson)
+		case "Env":
+			var parent Magecloudkit
+			err = json.Unmarshal(parentJSON, &parent)
+			if err != nil {
+				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
+			}
+			var cluster string
+			if inputArgs["cluster"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["cluster"]), &cluster)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cluster", err))
+				}
+			}
+			var service []string
+			if inputArgs["service"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["service"]), &service)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg service", err))
+				}
+			}
+			var cronRule []string
+			if inputArgs["cronRule"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["cronRule"]), &cronRule)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cronRule", err))
+				}
+			}
+			var prefix string
+			if inputArgs["prefix"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["prefix"]), &prefix)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg prefix", err))
+				}
+			}
+			var ecrRepository []string
+			if inputArgs["ecrRepository"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["ecrRepository"]), &ecrRepository)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg ecrRepository", err))
+				}
+			}
+			return (*Magecloudkit).Env(&parent, cluster, service, cronRule, prefix, ecrRepository), nil
 		case "GetEcr":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)
@@ -532,6 +981,62 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 				}
 			}
 			return (*Magecloudkit).GetEcr(&parent, ctx, repositories, prefix)
+		case "History":
+			var parent Magecloudkit
+			err = json.Unmarshal(parentJSON, &parent)
+			if err != nil {
+				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
+			}
+			var cluster string
+			if inputArgs["cluster"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["cluster"]), &cluster)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cluster", err))
+				}
+			}
+			var service []string
+			if inputArgs["service"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["service"]), &service)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg service", err))
+				}
+			}
+			var cronRule []string
+			if inputArgs["cronRule"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["cronRule"]), &cronRule)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cronRule", err))
+				}
+			}
+			var prefix string
+			if inputArgs["prefix"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["prefix"]), &prefix)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg prefix", err))
+				}
+			}
+			var ecrRepository []string
+			if inputArgs["ecrRepository"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["ecrRepository"]), &ecrRepository)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg ecrRepository", err))
+				}
+			}
+			var last int
+			if inputArgs["last"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["last"]), &last)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg last", err))
+				}
+			}
+			var asJson bool
+			if inputArgs["asJson"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["asJson"]), &asJson)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
+				}
+			}
+			return (*Magecloudkit).History(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, last, asJson)
 		case "Lock":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)
@@ -637,6 +1142,321 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 				}
 			}
 			return (*Magecloudkit).Push(&parent, ctx, buildNum, revision, revisionTime, contentVersion, repository, platform, prefix, tag, create, asJson)
+		case "Rehearse":
+			var parent Magecloudkit
+			err = json.Unmarshal(parentJSON, &parent)
+			if err != nil {
+				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
+			}
+			var scenario string
+			if inputArgs["scenario"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["scenario"]), &scenario)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg scenario", err))
+				}
+			}
+			var list bool
+			if inputArgs["list"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["list"]), &list)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg list", err))
+				}
+			}
+			var asJson bool
+			if inputArgs["asJson"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["asJson"]), &asJson)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
+				}
+			}
+			return (*Magecloudkit).Rehearse(&parent, ctx, scenario, list, asJson)
+		case "Rollback":
+			var parent Magecloudkit
+			err = json.Unmarshal(parentJSON, &parent)
+			if err != nil {
+				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
+			}
+			var cluster string
+			if inputArgs["cluster"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["cluster"]), &cluster)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cluster", err))
+				}
+			}
+			var service []string
+			if inputArgs["service"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["service"]), &service)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg service", err))
+				}
+			}
+			var cronRule []string
+			if inputArgs["cronRule"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["cronRule"]), &cronRule)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cronRule", err))
+				}
+			}
+			var prefix string
+			if inputArgs["prefix"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["prefix"]), &prefix)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg prefix", err))
+				}
+			}
+			var ecrRepository []string
+			if inputArgs["ecrRepository"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["ecrRepository"]), &ecrRepository)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg ecrRepository", err))
+				}
+			}
+			var to string
+			if inputArgs["to"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["to"]), &to)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg to", err))
+				}
+			}
+			var timeout string
+			if inputArgs["timeout"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["timeout"]), &timeout)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg timeout", err))
+				}
+			}
+			var by string
+			if inputArgs["by"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["by"]), &by)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg by", err))
+				}
+			}
+			var dryRun bool
+			if inputArgs["dryRun"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["dryRun"]), &dryRun)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg dryRun", err))
+				}
+			}
+			var asJson bool
+			if inputArgs["asJson"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["asJson"]), &asJson)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
+				}
+			}
+			return (*Magecloudkit).Rollback(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, to, timeout, by, dryRun, asJson)
+		case "Run":
+			var parent Magecloudkit
+			err = json.Unmarshal(parentJSON, &parent)
+			if err != nil {
+				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
+			}
+			var cluster string
+			if inputArgs["cluster"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["cluster"]), &cluster)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cluster", err))
+				}
+			}
+			var service []string
+			if inputArgs["service"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["service"]), &service)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg service", err))
+				}
+			}
+			var cronRule []string
+			if inputArgs["cronRule"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["cronRule"]), &cronRule)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cronRule", err))
+				}
+			}
+			var prefix string
+			if inputArgs["prefix"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["prefix"]), &prefix)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg prefix", err))
+				}
+			}
+			var ecrRepository []string
+			if inputArgs["ecrRepository"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["ecrRepository"]), &ecrRepository)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg ecrRepository", err))
+				}
+			}
+			var args []string
+			if inputArgs["args"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["args"]), &args)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg args", err))
+				}
+			}
+			var container string
+			if inputArgs["container"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["container"]), &container)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg container", err))
+				}
+			}
+			var taskTimeout string
+			if inputArgs["taskTimeout"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["taskTimeout"]), &taskTimeout)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg taskTimeout", err))
+				}
+			}
+			var asJson bool
+			if inputArgs["asJson"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["asJson"]), &asJson)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
+				}
+			}
+			return (*Magecloudkit).Run(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, args, container, taskTimeout, asJson)
+		case "Status":
+			var parent Magecloudkit
+			err = json.Unmarshal(parentJSON, &parent)
+			if err != nil {
+				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
+			}
+			var cluster string
+			if inputArgs["cluster"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["cluster"]), &cluster)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cluster", err))
+				}
+			}
+			var service []string
+			if inputArgs["service"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["service"]), &service)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg service", err))
+				}
+			}
+			var cronRule []string
+			if inputArgs["cronRule"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["cronRule"]), &cronRule)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cronRule", err))
+				}
+			}
+			var prefix string
+			if inputArgs["prefix"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["prefix"]), &prefix)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg prefix", err))
+				}
+			}
+			var ecrRepository []string
+			if inputArgs["ecrRepository"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["ecrRepository"]), &ecrRepository)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg ecrRepository", err))
+				}
+			}
+			var asJson bool
+			if inputArgs["asJson"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["asJson"]), &asJson)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
+				}
+			}
+			return (*Magecloudkit).Status(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, asJson)
+		case "Verify":
+			var parent Magecloudkit
+			err = json.Unmarshal(parentJSON, &parent)
+			if err != nil {
+				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
+			}
+			var cluster string
+			if inputArgs["cluster"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["cluster"]), &cluster)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cluster", err))
+				}
+			}
+			var service []string
+			if inputArgs["service"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["service"]), &service)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg service", err))
+				}
+			}
+			var cronRule []string
+			if inputArgs["cronRule"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["cronRule"]), &cronRule)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cronRule", err))
+				}
+			}
+			var prefix string
+			if inputArgs["prefix"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["prefix"]), &prefix)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg prefix", err))
+				}
+			}
+			var ecrRepository []string
+			if inputArgs["ecrRepository"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["ecrRepository"]), &ecrRepository)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg ecrRepository", err))
+				}
+			}
+			var buildNum string
+			if inputArgs["buildNum"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["buildNum"]), &buildNum)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg buildNum", err))
+				}
+			}
+			var from string
+			if inputArgs["from"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["from"]), &from)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg from", err))
+				}
+			}
+			var pinDigest bool
+			if inputArgs["pinDigest"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["pinDigest"]), &pinDigest)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg pinDigest", err))
+				}
+			}
+			var env []string
+			if inputArgs["env"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["env"]), &env)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg env", err))
+				}
+			}
+			var secret []string
+			if inputArgs["secret"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["secret"]), &secret)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg secret", err))
+				}
+			}
+			var unset []string
+			if inputArgs["unset"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["unset"]), &unset)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg unset", err))
+				}
+			}
+			var asJson bool
+			if inputArgs["asJson"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["asJson"]), &asJson)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
+				}
+			}
+			return (*Magecloudkit).Verify(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, buildNum, from, pinDigest, env, secret, unset, asJson)
 		case "":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)

@@ -228,7 +228,6 @@ func composer(args ...string) Command {
 			"COMPOSER_MIRROR_PATH_REPOS": "1",
 			"COMPOSER_NO_INTERACTION":    "1",
 		},
-		Secrets: []string{"COMPOSER_AUTH"},
 	}
 }
 
@@ -287,15 +286,15 @@ func composerStep(s Store, o Options) Step {
 	}
 	inputs := Files{
 		Include: s.ComposerInputs.Include,
-		Exclude: append(slices.Clone(left), s.ComposerInputs.Exclude...),
+		Exclude: slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(left), s.ComposerInputs.Exclude...)))),
 	}
+	install := composer("install", "--no-dev", "--prefer-dist", "--no-interaction", "--no-progress", "--no-ansi", "--optimize-autoloader")
+	install.Secrets = []string{"COMPOSER_AUTH"}
 	st := Step{
-		Name:    Composer,
-		Title:   "install packages",
-		Overlay: &inputs,
-		Commands: []Command{
-			composer("install", "--no-dev", "--prefer-dist", "--no-interaction", "--no-progress", "--no-ansi", "--optimize-autoloader"),
-		},
+		Name:     Composer,
+		Title:    "install packages",
+		Overlay:  &inputs,
+		Commands: []Command{install},
 		MustExist: []Expectation{{
 			Path: "bin/magento",
 			Else: "composer exited 0, but no package put bin/magento there. magento-composer-installer copies it from the base package: " +
@@ -350,7 +349,7 @@ func packagesOf(repository string) string {
 }
 
 func appStep(s Store) Step {
-	exclude := append(slices.Clone(left), "docker", "dev/tests", "app/etc/env.php.*")
+	exclude := append(slices.Clone(left), "docker", "dev/tests")
 	for _, r := range s.PathRepositories {
 		exclude = append(exclude, packagesOf(r))
 	}
@@ -377,7 +376,7 @@ func appStep(s Store) Step {
 			{
 				Name:    LayerSeed,
 				Include: []string{"app/etc"},
-				Exclude: []string{"app/etc/env.php", "app/etc/env.php.*"},
+				Exclude: []string{"app/etc/env.*"},
 				Prefix:  seedRoot,
 			},
 			{
@@ -422,7 +421,7 @@ func compileStep(s Store) Step {
 			Of: []string{Composer},
 			Files: Files{
 				Include: []string{"app/code/**", "app/etc/*"},
-				Exclude: []string{"app/etc/env.php", "app/code/**/view/**", "app/code/**/i18n/**"},
+				Exclude: []string{"app/code/**/view/**", "app/code/**/i18n/**"},
 			},
 		},
 	}
@@ -475,7 +474,7 @@ func deployStep(s Store, name string, themes []Theme) Step {
 	files := Files{Include: []string{
 		"app/code/**/registration.php", "app/code/**/etc/**", "app/code/**/view/**", "app/code/**/i18n/**",
 		"app/design/**", "app/i18n/**", "app/etc/*",
-	}, Exclude: []string{"app/etc/env.php"}}
+	}}
 	if s.StaticDependsOnPHP {
 		files.Include = append(files.Include, "app/code/**")
 	}

@@ -495,6 +495,17 @@ func TestExcludedIsNotLookedAt(t *testing.T) {
 	}
 }
 
+func TestKeep(t *testing.T) {
+	root := newTree(t, tree{
+		"v/a/Test/a.php": {content: "a"}, "v/b/Test/b.php": {content: "b"}, "v/b/Test/Test/deep.php": {content: "c"}, "v/b/Test/auth.json": {content: "{}"},
+	})
+	d, blob := pack(t, root, layer.Spec{Exclude: []string{"**/Test", "**/auth.json"}, Keep: []string{"v/b/Test", "v/c/Test"}}, layer.Zstd)
+	want := []string{"5 0755 0:0 v/", "5 0755 0:0 v/a/", "5 0755 0:0 v/b/", "5 0755 0:0 v/b/Test/", `0 0644 0:0 v/b/Test/b.php "b"`}
+	if diff := cmp.Diff(want, list(t, blob, d.MediaType)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // onWrite calls do once, on the first write.
 type onWrite struct{ do func() }
 

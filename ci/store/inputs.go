@@ -11,8 +11,8 @@ import (
 // belongs to one machine, and secrets.
 func IgnoredPaths() []string {
 	return []string{
-		".git", ".idea", ".vscode", "**/.DS_Store", "**/node_modules",
-		"app/etc/env.php", "auth.json", "**/auth.json", ".env", ".env.*",
+		"**/.git", ".idea", ".vscode", "**/.DS_Store", "**/node_modules",
+		"app/etc/env.*", "**/auth.json", ".env", ".env.*",
 		"generated", "pub/media", "pub/static", "var", "vendor",
 	}
 }

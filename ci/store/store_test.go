@@ -10,6 +10,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/bmatcuk/doublestar/v4"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/magecloudkit/pipeline/ci/store"
@@ -449,12 +450,12 @@ func TestComposerInputs(t *testing.T) {
 			}
 			excluded := open(t, m).ComposerInputs().Exclude
 			for _, p := range usual {
-				if want := !slices.Contains(test.read, p); slices.Contains(excluded, p) != want {
+				if want := !slices.Contains(test.read, p); matchesAny(excluded, p) != want {
 					t.Errorf("%s: excluded is %v, want %v", p, !want, want)
 				}
 			}
 			for _, p := range []string{"composer.json", "composer.lock", "packages", "patches.json"} {
-				if slices.Contains(excluded, p) {
+				if matchesAny(excluded, p) {
 					t.Errorf("%s is an input of composer and is excluded", p)
 				}
 			}
@@ -529,15 +530,46 @@ func TestAuthTellsHostsOnly(t *testing.T) {
 
 func TestIgnoredPathsHoldSecretsAndOutputs(t *testing.T) {
 	ignored := store.IgnoredPaths()
-	for _, p := range []string{"app/etc/env.php", "auth.json", "vendor", "generated", "var", "pub/static", ".git"} {
-		if !slices.Contains(ignored, p) {
+	for _, p := range []string{
+		"app/etc/env.php", "app/etc/env.php.bak", "app/etc/env.local.php", "auth.json", "packages/acme/auth.json",
+		"vendor", "generated", "var", "pub/static", ".git", "app/code/Acme/Base/.git",
+	} {
+		if !matchesAny(ignored, p) {
 			t.Errorf("%s is not ignored", p)
 		}
 	}
 	for p := range maps.Keys(healthy()) {
-		if slices.ContainsFunc(ignored, func(i string) bool { return p == i || strings.HasPrefix(p, i+"/") }) {
-			t.Errorf("%s is part of the store and is ignored", p)
+		for dir := p; dir != "."; dir = path.Dir(dir) {
+			if matchesAny(ignored, dir) {
+				t.Errorf("%s is part of the store, and %s is ignored", p, dir)
+			}
 		}
+	}
+}
+
+// matchesAny says whether a path itself matches one of some patterns.
+func matchesAny(patterns []string, p string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool { return doublestar.MatchUnvalidated(pattern, p) })
+}
+
+func TestAutoloadPaths(t *testing.T) {
+	m := healthy()
+	if got := open(t, m).AutoloadPaths(); slices.ContainsFunc(got, func(p string) bool { return !strings.HasPrefix(p, "vendor/") }) {
+		t.Errorf("paths outside of vendor: %v", got)
+	}
+	write(m, "composer.lock", `{"packages": [
+		{"name": "acme/lists", "version": "1.0.0", "autoload": {"psr-4": {"A\\": ["src/", "./more"], "B\\": ""}, "psr-0": {"C": "old"}, "files": ["tests/boot.php"], "classmap": ["Test/"], "exclude-from-classmap": ["Test/x"]}},
+		{"name": "acme/empty", "version": "1.0.0", "autoload": []},
+		{"name": "acme/none", "version": "1.0.0"},
+		{"name": "acme/meta", "version": "1.0.0", "type": "metapackage", "autoload": {"files": ["x.php"]}}
+	], "packages-dev": [{"name": "acme/dev", "version": "1.0.0", "autoload": {"files": ["tests/dev.php"]}}]}`)
+	want := []string{"vendor/acme/lists", "vendor/acme/lists/Test", "vendor/acme/lists/more", "vendor/acme/lists/old", "vendor/acme/lists/src", "vendor/acme/lists/tests/boot.php"}
+	if diff := cmp.Diff(want, open(t, m).AutoloadPaths()); diff != "" {
+		t.Errorf("paths (-want +got):\n%s", diff)
+	}
+	delete(m, "composer.lock")
+	if got := open(t, m).AutoloadPaths(); len(got) != 0 {
+		t.Errorf("without a lock nothing is known: %v", got)
 	}
 }
 
@@ -561,7 +593,7 @@ func TestReadPathsAreAllThatIsRead(t *testing.T) {
 		t.Fatalf("only %q were read", read.files)
 	}
 	for _, file := range read.files {
-		if !slices.ContainsFunc(store.ReadPaths(), func(p string) bool { return matches(p, file) }) {
+		if !matchesAny(store.ReadPaths(), file) {
 			t.Errorf("%s is read and is in no pattern", file)
 		}
 	}
@@ -581,25 +613,4 @@ func (r *recordingFS) Open(name string) (fs.File, error) {
 		}
 	}
 	return f, err
-}
-
-// matches reports whether a path matches a pattern in which ** stands for any number of directories.
-func matches(pattern, name string) bool {
-	rest, ok := strings.CutPrefix(pattern, "**/")
-	if i := strings.Index(pattern, "/**/"); !ok && i > 0 {
-		head, tail, ok := strings.Cut(name, pattern[:i]+"/")
-		return ok && head == "" && matches(pattern[i+1:], tail)
-	}
-	if !ok {
-		ok, err := path.Match(pattern, name)
-		return err == nil && ok
-	}
-	for {
-		if matches(rest, name) {
-			return true
-		}
-		if _, name, ok = strings.Cut(name, "/"); !ok {
-			return false
-		}
-	}
 }

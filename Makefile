@@ -47,7 +47,7 @@ this-build = --build-num="$${BUILD_NUM:-$${CIRCLE_BUILD_NUM:-latest}}"
 repositories = $(call flag,--prefix,MCK_REPOSITORY_PREFIX)
 target = $(call flag,--cluster,MCK_CLUSTER) $(call flag,--service,MCK_SERVICES) $(call flag,--cron-rule,MCK_CRON_RULES) $(repositories)
 wait = $(call flag,--timeout,MCK_TIMEOUT)
-release = $(call flag,--build-num,BUILD_NUM) $(target) $(wait) $(call flag,--migrate,MCK_MIGRATE)
+release = $(call flag,--build-num,BUILD_NUM) $(target)
 
 ifeq ($(ENGINE),host)
 
@@ -57,6 +57,7 @@ verb = $(call run,$(mck) $(1) $(2) $(3))
 # mck reads the settings of AWS from the environment itself.
 aws = $(call run,$(mck) $(1) $(2))
 push-only = --images="$$OUT"
+rehearse-only = --all
 export-store = --out="$$OUT"
 build-only = --out="$$OUT" $(call flag,--php-base,PHP_IMAGE) $(call flag,--nginx-base,NGINX_IMAGE)
 
@@ -123,7 +124,7 @@ diff: engine ## Show what a release would change: make diff BUILD_NUM=42
 	$(call aws,diff,$(release))
 
 deploy: engine ## Release a build to Amazon ECS: make deploy BUILD_NUM=42
-	$(call aws,deploy,$(release))
+	$(call aws,deploy,$(release) $(wait) $(call flag,--migrate,MCK_MIGRATE))
 
 rollback: engine ## Return to the build that ran before: make rollback [TO=41]
 	$(call aws,rollback,$(call flag,--to,TO) $(target) $(wait))
@@ -135,7 +136,7 @@ history: engine ## Show what was released, by whom, when, and how it went
 	$(call aws,history,$(target))
 
 rehearse: engine ## Release against a simulated AWS, every failure included
-	$(call verb,rehearse,,--all)
+	$(call verb,rehearse,,$(rehearse-only))
 
 demo: ## Show the whole pipeline on this machine, with a sample store and a simulated AWS
 	@.ci/packages demo

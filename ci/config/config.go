@@ -80,7 +80,7 @@ func Chain(lookupers ...Lookuper) Lookuper {
 func Load(ctx context.Context, target any, lookupers ...Lookuper) error {
 	chain := Chain(lookupers...)
 	var wrong Error
-	err := walk(target, "", func(f field) error {
+	err := walk(target, func(f field) error {
 		return f.load(ctx, chain, &wrong)
 	})
 	if err != nil {
@@ -102,24 +102,30 @@ type field struct {
 }
 
 // walk calls fn for every setting of the struct that target points to, those of nested structs included.
-func walk(target any, prefix string, fn func(field) error) error {
+func walk(target any, fn func(field) error) error {
 	v := reflect.ValueOf(target)
 	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
 		return fmt.Errorf("config: settings must be a pointer to a struct, not %T", target)
 	}
-	v = v.Elem()
+	return walkStruct(v.Elem(), "", fn)
+}
+
+func walkStruct(v reflect.Value, prefix string, fn func(field) error) error {
 	for i := range v.NumField() {
 		tag := v.Type().Field(i)
 		env := tag.Tag.Get("env")
 		if tag.Type.Kind() == reflect.Struct && (env == "" || strings.HasPrefix(env, ",")) {
 			_, nested, _ := strings.Cut(env, "prefix=")
-			if err := walk(v.Field(i).Addr().Interface(), prefix+nested, fn); err != nil {
+			if err := walkStruct(v.Field(i), prefix+nested, fn); err != nil {
 				return err
 			}
 			continue
 		}
 		if env == "" {
 			continue
+		}
+		if !v.Field(i).CanSet() {
+			return fmt.Errorf("config: %s.%s has an env tag and cannot be set: it must be exported", v.Type(), tag.Name)
 		}
 		name, options, _ := strings.Cut(env, ",")
 		f := field{value: v.Field(i), tag: tag, name: prefix + name, options: options}

@@ -19,6 +19,8 @@ import (
 
 type settings struct {
 	Common
+	queue
+	Cache    `env:",prefix=CACHE_"`
 	Cluster  string            `env:"CLUSTER,required" flag:"cluster" doc:"cluster to release to"`
 	BuildNum int               `env:"BUILD_NUM,required" or:"CIRCLE_BUILD_NUM,GITHUB_RUN_NUMBER" flag:"build-num" doc:"number of the build"`
 	Timeout  time.Duration     `env:"TIMEOUT,default=6m" flag:"timeout" doc:"longest wait"`
@@ -27,6 +29,15 @@ type settings struct {
 	Labels   map[string]string `env:"LABELS" doc:"labels"`
 	Force    bool              `env:"FORCE" flag:"force" doc:"roll even if nothing changed"`
 	Password config.Secret     `env:"PASSWORD,required" doc:"the key to it all"`
+}
+
+// queue is embedded without being exported, as a verb's own groups of settings may be.
+type queue struct {
+	Consumers int `env:"CONSUMERS" flag:"consumers" doc:"processes"`
+}
+
+type Cache struct {
+	Host string `env:"HOST,default=localhost" doc:"where the cache is"`
 }
 
 type Common struct {
@@ -42,6 +53,12 @@ func env(pairs ...string) config.Lookuper {
 	return envconfig.MapLookuper(m)
 }
 
+// local is the default.
+var local = Cache{"localhost"}
+
+// compare looks into settings, secrets included.
+var compare = cmp.Options{cmp.Transformer("reveal", config.Secret.Reveal), cmp.AllowUnexported(settings{})}
+
 func TestLoad(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -51,9 +68,9 @@ func TestLoad(t *testing.T) {
 	}{{
 		name: "all set",
 		env: env("CLUSTER", "production-app", "BUILD_NUM", "300", "TIMEOUT", "90s", "MIGRATE", "never",
-			"SERVICES", "web, consumers", "LABELS", "a:1,b:2", "FORCE", "true", "PASSWORD", "s3cret", "REGION", "eu-west-1"),
+			"SERVICES", "web, consumers", "LABELS", "a:1,b:2", "FORCE", "true", "PASSWORD", "s3cret", "REGION", "eu-west-1", "CONSUMERS", "3", "CACHE_HOST", "redis"),
 		want: settings{
-			Common: Common{"eu-west-1"}, Cluster: "production-app", BuildNum: 300, Timeout: 90 * time.Second,
+			Common: Common{"eu-west-1"}, queue: queue{3}, Cache: Cache{"redis"}, Cluster: "production-app", BuildNum: 300, Timeout: 90 * time.Second,
 			Migrate: "never", Services: []string{"web", "consumers"}, Labels: map[string]string{"a": "1", "b": "2"},
 			Force: true, Password: "s3cret",
 		},
@@ -61,21 +78,21 @@ func TestLoad(t *testing.T) {
 		name: "defaults, one of them another variable",
 		env:  env("CLUSTER", "c", "BUILD_NUM", "1", "PASSWORD", "p", "FALLBACK_REGION", "us-east-1"),
 		want: settings{
-			Common: Common{"us-east-1"}, Cluster: "c", BuildNum: 1, Timeout: 6 * time.Minute, Migrate: "auto", Password: "p",
+			Common: Common{"us-east-1"}, Cache: local, Cluster: "c", BuildNum: 1, Timeout: 6 * time.Minute, Migrate: "auto", Password: "p",
 		},
 	}, {
 		name: "another variable serves, and the first of them wins",
 		env:  env("CLUSTER", "c", "BUILD_NUM", " ", "CIRCLE_BUILD_NUM", "7", "GITHUB_RUN_NUMBER", "8", "PASSWORD", "p"),
-		want: settings{Cluster: "c", BuildNum: 7, Timeout: 6 * time.Minute, Migrate: "auto", Password: "p"},
+		want: settings{Cache: local, Cluster: "c", BuildNum: 7, Timeout: 6 * time.Minute, Migrate: "auto", Password: "p"},
 	}, {
 		name: "empty means default",
 		env:  env("CLUSTER", "c", "BUILD_NUM", "1", "PASSWORD", "p", "TIMEOUT", ""),
-		want: settings{Cluster: "c", BuildNum: 1, Timeout: 6 * time.Minute, Migrate: "auto", Password: "p"},
+		want: settings{Cache: local, Cluster: "c", BuildNum: 1, Timeout: 6 * time.Minute, Migrate: "auto", Password: "p"},
 	}, {
 		name:   "what the caller has set stays, unless it is set",
 		before: settings{Cluster: "mine", BuildNum: 2, Timeout: time.Second},
 		env:    env("BUILD_NUM", "1", "PASSWORD", "p"),
-		want:   settings{Cluster: "mine", BuildNum: 1, Timeout: time.Second, Migrate: "auto", Password: "p"},
+		want:   settings{Cache: local, Cluster: "mine", BuildNum: 1, Timeout: time.Second, Migrate: "auto", Password: "p"},
 	}}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -83,7 +100,7 @@ func TestLoad(t *testing.T) {
 			if err := config.Load(t.Context(), &got, tt.env); err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tt.want, got, cmp.Transformer("reveal", config.Secret.Reveal)); diff != "" {
+			if diff := cmp.Diff(tt.want, got, compare); diff != "" {
 				t.Errorf("settings (-want +got):\n%s", diff)
 			}
 		})
@@ -134,6 +151,9 @@ func TestLoadRefusesAStructThatIsWrong(t *testing.T) {
 			A string `env:"A,nonsense"`
 		}{},
 		&struct {
+			a string `env:"A"`
+		}{},
+		&struct {
 			A string `env:"A,required,default=x"`
 		}{},
 	} {
@@ -165,9 +185,9 @@ func TestFlagsGoBeforeEnvironmentBeforeFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := settings{
-		Cluster: "env", BuildNum: 3, Timeout: 6 * time.Minute, Migrate: "auto", Services: []string{"web", "consumers"}, Password: "a b",
+		Cache: local, Cluster: "env", BuildNum: 3, Timeout: 6 * time.Minute, Migrate: "auto", Services: []string{"web", "consumers"}, Password: "a b",
 	}
-	if diff := cmp.Diff(want, s, cmp.Transformer("reveal", config.Secret.Reveal)); diff != "" {
+	if diff := cmp.Diff(want, s, compare); diff != "" {
 		t.Errorf("settings (-want +got):\n%s", diff)
 	}
 }

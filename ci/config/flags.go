@@ -14,7 +14,7 @@ import (
 // the setting's doc, its variable and its default. A struct that has a flag of a type that no flag can hold, or a flag
 // for a secret (the process list shows arguments to everyone on the machine), is a programming error: Bind panics.
 func Bind(flags *pflag.FlagSet, target any) {
-	err := walk(target, "", func(f field) error {
+	err := walk(target, func(f field) error {
 		name := f.tag.Tag.Get("flag")
 		if name == "" {
 			return nil
@@ -52,7 +52,7 @@ func Bind(flags *pflag.FlagSet, target any) {
 // Flags is the Lookuper of the flags that [Bind] added for the same struct and that were given on the command line.
 func Flags(flags *pflag.FlagSet, target any) Lookuper {
 	given := map[string]string{}
-	err := walk(target, "", func(f field) error {
+	err := walk(target, func(f field) error {
 		flag := flags.Lookup(f.tag.Tag.Get("flag"))
 		if flag == nil || !flag.Changed {
 			return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +17,7 @@ import (
 
 var (
 	seed = flag.Uint64("seed", 1, "of the random inventories")
-	runs = flag.Int("runs", 12_000, "how many random inventories are planned for")
+	runs = flag.Int("runs", 10_000, "how many random inventories are planned for")
 )
 
 var now = time.Date(2025, time.March, 3, 9, 0, 0, 0, time.UTC)
@@ -160,9 +161,9 @@ func (w world) protected() map[string]bool {
 		}
 	}
 	revision := func(arn string) (family string, n int) {
-		parts := strings.Split(arn, ":")
-		fmt.Sscan(parts[len(parts)-1], &n)
-		return strings.Join(parts[:len(parts)-1], ":"), n
+		i := strings.LastIndex(arn, ":")
+		n, _ = strconv.Atoi(arn[i+1:])
+		return arn[:i], n
 	}
 	newer := func(d cleanup.TaskDefinition) int { // active revisions of its family that are newer
 		family, n := revision(d.ARN)

@@ -27,6 +27,7 @@ import (
 type member struct {
 	index int
 	name  string // on the wire
+	key   string // as JSON has it: "name":
 }
 
 type shape struct {
@@ -75,7 +76,7 @@ func shapeOf(t reflect.Type) *shape {
 			name = n
 		}
 		s.byName[name] = len(s.members)
-		s.members = append(s.members, member{index: i, name: name})
+		s.members = append(s.members, member{index: i, name: name, key: strconv.Quote(name) + ":"})
 	}
 	shapes.Store(t, s)
 	return s
@@ -284,7 +285,7 @@ func encodeJSON(v any) []byte {
 func encodeValue(b *bytes.Buffer, v reflect.Value) {
 	if v.Type() == timeType {
 		ms := v.Interface().(time.Time).UnixMilli()
-		b.WriteString(strconv.FormatFloat(float64(ms)/1000, 'f', -1, 64))
+		b.Write(strconv.AppendFloat(b.AvailableBuffer(), float64(ms)/1000, 'f', -1, 64))
 		return
 	}
 	switch v.Kind() {
@@ -313,7 +314,7 @@ func encodeValue(b *bytes.Buffer, v reflect.Value) {
 				b.WriteByte(',')
 			}
 			first = false
-			fmt.Fprintf(b, "%q:", m.name)
+			b.WriteString(m.key)
 			encodeValue(b, f)
 		}
 		b.WriteByte('}')
@@ -343,7 +344,11 @@ func encodeValue(b *bytes.Buffer, v reflect.Value) {
 		b.WriteByte('}')
 	case reflect.String:
 		writeString(b, v.String())
-	default:
+	case reflect.Bool:
+		b.Write(strconv.AppendBool(b.AvailableBuffer(), v.Bool()))
+	case reflect.Int32, reflect.Int64:
+		b.Write(strconv.AppendInt(b.AvailableBuffer(), v.Int(), 10))
+	default: // a float
 		fmt.Fprint(b, v.Interface())
 	}
 }
@@ -360,6 +365,12 @@ func absent(v reflect.Value) bool {
 }
 
 func writeString(b *bytes.Buffer, s string) {
+	if !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) {
+		b.WriteByte('"')
+		b.WriteString(s)
+		b.WriteByte('"')
+		return
+	}
 	e := json.NewEncoder(b)
 	e.SetEscapeHTML(false)
 	_ = e.Encode(s) // a string always encodes

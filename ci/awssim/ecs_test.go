@@ -839,3 +839,190 @@ func TestSidecarWithAnotherTag(t *testing.T) {
 		return d == nil || d.RolloutState == types.DeploymentRolloutStateFailed
 	})
 }
+
+func TestCircuitBreakerThreshold(t *testing.T) {
+	for _, tc := range []struct {
+		desired int32
+		config  *types.ThresholdConfiguration
+		want    int32
+	}{
+		{1, nil, 3}, {6, nil, 3}, {7, nil, 4}, {25, nil, 13}, {800, nil, 200},
+		{10, &types.ThresholdConfiguration{Type: types.ThresholdTypeCount, Value: 1}, 1},
+		{10, &types.ThresholdConfiguration{Type: types.ThresholdTypeUnboundedPercent, Value: 10}, 1},
+		{800, &types.ThresholdConfiguration{Type: types.ThresholdTypeUnboundedPercent, Value: 50}, 400},
+		{800, &types.ThresholdConfiguration{Type: types.ThresholdTypeBoundedPercent, Value: 10}, 80},
+	} {
+		r := start(t, awssim.Config{})
+		r.roll(withBreaker(true, true), func(in *ecs.UpdateServiceInput) {
+			in.DesiredCount = &tc.desired
+			in.DeploymentConfiguration.DeploymentCircuitBreaker.ThresholdConfiguration = tc.config
+		})
+		if got := r.latestRelease().DeploymentCircuitBreaker.Threshold; got != tc.want {
+			t.Errorf("%d tasks, %+v: %d, want %d", tc.desired, tc.config, got, tc.want)
+		}
+	}
+}
+
+func TestAbortedServiceDeployment(t *testing.T) {
+	r := start(t, awssim.Config{})
+	r.must(r.w.Behave(awssim.Behavior{Revision: 2, Container: "magento", NeverHealthy: true}))
+	id := r.roll(withBreaker(false, false))
+	r.clock.Advance(30 * time.Second)
+	arn := r.latestRelease().ServiceDeploymentArn
+	_, err := r.ecs.StopServiceDeployment(context.Background(), &ecs.StopServiceDeploymentInput{ServiceDeploymentArn: arn, StopType: types.StopServiceDeploymentStopTypeAbort})
+	r.must(err)
+	r.until("the stop", time.Minute, func() bool { return r.release(*arn).Status == types.ServiceDeploymentStatusStopped })
+	if d := r.deployment(id); *d.Status != "PRIMARY" || d.RolloutState != types.DeploymentRolloutStateFailed {
+		t.Errorf("%s, %s", *d.Status, d.RolloutState)
+	}
+	if s := r.service(web); s.RunningCount < 2 {
+		t.Errorf("%d run", s.RunningCount)
+	}
+}
+
+// The first deployment of a service has nothing to return to.
+func TestFirstDeploymentThatFails(t *testing.T) {
+	r := start(t, awssim.Config{})
+	ctx := context.Background()
+	r.must(r.w.Behave(crash(0)))
+	s := r.service("production-consumers")
+	_, err := r.ecs.CreateService(ctx, &ecs.CreateServiceInput{Cluster: aws.String(cluster), ServiceName: aws.String("new"), TaskDefinition: s.TaskDefinition,
+		DesiredCount: aws.Int32(1), LaunchType: types.LaunchTypeFargate, NetworkConfiguration: s.NetworkConfiguration,
+		DeploymentConfiguration: &types.DeploymentConfiguration{DeploymentCircuitBreaker: &types.DeploymentCircuitBreaker{Enable: true, Rollback: true}}})
+	r.must(err)
+	list, err := r.ecs.ListServiceDeployments(ctx, &ecs.ListServiceDeploymentsInput{Cluster: aws.String(cluster), Service: aws.String("new")})
+	r.must(err)
+	arn := list.ServiceDeployments[0].ServiceDeploymentArn
+	_, err = r.ecs.StopServiceDeployment(ctx, &ecs.StopServiceDeploymentInput{ServiceDeploymentArn: arn, StopType: types.StopServiceDeploymentStopTypeRollback})
+	wantCode(t, err, "ConflictException")
+	r.until("the circuit breaker", 30*time.Minute, func() bool {
+		return r.service("new").Deployments[0].RolloutState == types.DeploymentRolloutStateFailed
+	})
+	if d := r.release(*arn); d.Status != types.ServiceDeploymentStatusStopped || d.Rollback != nil {
+		t.Errorf("%s, %+v", d.Status, d.Rollback)
+	}
+}
+
+func TestPercentsThatAllowNoMove(t *testing.T) {
+	r := start(t, awssim.Config{})
+	id := r.roll(func(in *ecs.UpdateServiceInput) {
+		in.DeploymentConfiguration = &types.DeploymentConfiguration{MinimumHealthyPercent: aws.Int32(100), MaximumPercent: aws.Int32(100)}
+	})
+	r.clock.Advance(10 * time.Minute)
+	if d := r.deployment(id); d.RolloutState != types.DeploymentRolloutStateInProgress || d.RunningCount != 0 {
+		t.Errorf("%s, %d run", d.RolloutState, d.RunningCount)
+	}
+	if e := r.events(web)[0]; !strings.Contains(e, "was unable to stop or start tasks during a deployment because of the service deployment configuration.") {
+		t.Errorf("the last event is %q", e)
+	}
+}
+
+// rolloutState is left out where ECS does not roll or a Classic Load Balancer is in front.
+func TestServicesWithoutRolloutState(t *testing.T) {
+	r := start(t, awssim.Config{})
+	ctx := context.Background()
+	s := r.service(web)
+	for name, edit := range map[string]func(*ecs.CreateServiceInput){
+		"classic": func(in *ecs.CreateServiceInput) {
+			in.LoadBalancers = []types.LoadBalancer{{LoadBalancerName: aws.String("classic"), ContainerName: aws.String("nginx"), ContainerPort: aws.Int32(8080)}}
+		},
+		"codedeploy": func(in *ecs.CreateServiceInput) {
+			in.DeploymentController = &types.DeploymentController{Type: types.DeploymentControllerTypeCodeDeploy}
+		},
+	} {
+		in := &ecs.CreateServiceInput{Cluster: aws.String(cluster), ServiceName: &name, TaskDefinition: s.TaskDefinition, DesiredCount: aws.Int32(1),
+			LaunchType: types.LaunchTypeFargate, NetworkConfiguration: s.NetworkConfiguration}
+		edit(in)
+		_, err := r.ecs.CreateService(ctx, in)
+		r.must(err)
+		r.until(name, 5*time.Minute, func() bool { return r.service(name).RunningCount == 1 })
+		if d := r.service(name).Deployments[0]; d.RolloutState != "" || d.RolloutStateReason != nil {
+			t.Errorf("%s: %s", name, d.RolloutState)
+		}
+	}
+	_, err := r.ecs.UpdateService(ctx, &ecs.UpdateServiceInput{Cluster: aws.String(cluster), Service: aws.String("codedeploy"), TaskDefinition: s.TaskDefinition})
+	wantCode(t, err, "InvalidParameterException")
+}
+
+func TestContainersStartInOrder(t *testing.T) {
+	r := start(t, awssim.Config{})
+	depend := func(condition types.ContainerCondition) func(*ecs.RegisterTaskDefinitionInput) {
+		return func(in *ecs.RegisterTaskDefinitionInput) {
+			in.ContainerDefinitions[0].DependsOn = []types.ContainerDependency{{ContainerName: aws.String("magento"), Condition: condition}}
+			if condition == types.ContainerConditionSuccess {
+				in.ContainerDefinitions[1].Essential = aws.Bool(false)
+			}
+		}
+	}
+	run := func(arn string) string {
+		in := standalone()
+		in.TaskDefinition, in.Overrides = &arn, nil
+		out, err := r.ecs.RunTask(context.Background(), in)
+		r.must(err)
+		return *out.Tasks[0].TaskArn
+	}
+	look := func(arn string) (types.Task, map[string]string) {
+		out, err := r.ecs.DescribeTasks(context.Background(), &ecs.DescribeTasksInput{Cluster: aws.String(cluster), Tasks: []string{arn}})
+		r.must(err)
+		states := map[string]string{}
+		for _, c := range out.Tasks[0].Containers {
+			states[*c.Name] = *c.LastStatus
+		}
+		return out.Tasks[0], states
+	}
+
+	task := run(r.revise(web, depend(types.ContainerConditionHealthy)))
+	r.until("magento runs", time.Minute, func() bool { _, c := look(task); return c["magento"] == "RUNNING" })
+	if task, c := look(task); c["nginx"] != "PENDING" || *task.LastStatus != "PENDING" {
+		t.Errorf("before magento is healthy nginx is %s and the task %s", c["nginx"], *task.LastStatus)
+	}
+	r.until("nginx runs", time.Minute, func() bool { task, c := look(task); return c["nginx"] == "RUNNING" && *task.LastStatus == "RUNNING" })
+
+	arn := r.revise(web, depend(types.ContainerConditionSuccess))
+	r.must(r.w.Behave(awssim.Behavior{Revision: 3, Container: "magento", ExitAfter: awssim.Duration(20 * time.Second), Exit: aws.Int32(0)}))
+	task = run(arn)
+	r.until("nginx runs", 2*time.Minute, func() bool { _, c := look(task); return c["nginx"] == "RUNNING" && c["magento"] == "STOPPED" })
+
+	r.must(r.w.Behave(crash(3)))
+	task = run(arn)
+	r.until("the end", 2*time.Minute, func() bool { task, _ := look(task); return *task.LastStatus == "STOPPED" })
+	if task, _ := look(task); task.StopCode != types.TaskStopCodeTaskFailedToStart || exitOf(task, "nginx") != nil || *exitOf(task, "magento") != 1 {
+		t.Errorf("%s: %+v", task.StopCode, task.Containers)
+	}
+}
+
+// A service that is steady replaces what dies, and no deployment comes of it.
+func TestSteadyServiceReplacesTasks(t *testing.T) {
+	r := start(t, awssim.Config{})
+	id := *r.service(web).Deployments[0].Id
+	r.must(r.w.Behave(awssim.Behavior{Container: "magento", UnhealthyAfter: awssim.Duration(2 * time.Minute), Times: 1}))
+	tasks := r.tasks(ecs.ListTasksInput{ServiceName: aws.String(web)})
+	_, err := r.ecs.StopTask(context.Background(), &ecs.StopTaskInput{Cluster: aws.String(cluster), Task: tasks[0].TaskArn})
+	r.must(err)
+	r.clock.Advance(10 * time.Minute)
+	s := r.service(web)
+	if s.RunningCount != 2 || len(s.Deployments) != 1 || *s.Deployments[0].Id != id || s.Deployments[0].RolloutState != types.DeploymentRolloutStateCompleted {
+		t.Errorf("%d run; %+v", s.RunningCount, s.Deployments)
+	}
+	var reasons []string
+	for _, task := range r.tasks(ecs.ListTasksInput{ServiceName: aws.String(web)}) {
+		if task.StoppedReason != nil {
+			reasons = append(reasons, *task.StoppedReason)
+		}
+	}
+	slices.Sort(reasons)
+	if want := []string{"Task failed container health checks", "Task stopped by user"}; !slices.Equal(reasons, want) {
+		t.Errorf("tasks stopped because of %q", reasons)
+	}
+}
+
+func TestDaemonService(t *testing.T) {
+	r := start(t, awssim.Config{Topology: ec2(3)})
+	_, err := r.ecs.CreateService(context.Background(), &ecs.CreateServiceInput{Cluster: aws.String(cluster), ServiceName: aws.String("daemon"),
+		TaskDefinition: aws.String("proxy"), SchedulingStrategy: types.SchedulingStrategyDaemon, LaunchType: types.LaunchTypeEc2})
+	r.must(err)
+	r.clock.Advance(5 * time.Minute)
+	if s := r.service("daemon"); s.DesiredCount != 3 || s.RunningCount != 2 { // one instance's port is taken
+		t.Errorf("desired %d, running %d", s.DesiredCount, s.RunningCount)
+	}
+}

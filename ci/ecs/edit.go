@@ -115,9 +115,8 @@ func (v Variable) String() string {
 	return v.Container + "/" + v.Name
 }
 
-// Apply returns a changed copy. The repositories say which containers run the
-// store's own images; only those are reached by a variable that names no
-// container. Images of no named repository, and images that cannot be parsed,
+// Apply returns a changed copy. A variable that names no container reaches
+// those that run an image of the repositories. Images of no Move's repository, and images that cannot be parsed,
 // stay as they are, byte for byte.
 func (e Edits) Apply(in *awsecs.RegisterTaskDefinitionInput, repositories []string) (*awsecs.RegisterTaskDefinitionInput, error) {
 	if err := e.Check(); err != nil {

@@ -37,6 +37,9 @@ func (r *Releaser) Deploy(ctx context.Context, req Request) *Result {
 // again whatever happened, and what is true now is written down.
 func (x *run) conclude(ctx context.Context, end *stop) *Result {
 	verdict, reason := Released, x.subject()
+	if x.res.Verb == "rollback" {
+		verdict = Returned
+	}
 	if end != nil {
 		verdict, reason = end.verdict, end.reason
 	} else if x.unchanged() {
@@ -45,7 +48,7 @@ func (x *run) conclude(ctx context.Context, end *stop) *Result {
 	x.step = "end"
 	if err := x.resumeCron(ctx, verdict); err != nil {
 		x.note(LevelError, "%v", err)
-		if reason += "; " + err.Error(); verdict == Released {
+		if reason += "; " + err.Error(); verdict.ExitCode() == 0 {
 			verdict = Incomplete
 		}
 	}
@@ -152,6 +155,8 @@ func (x *run) state() []string {
 	switch {
 	case x.migrated:
 		lines = append(lines, "database: upgraded; going back to older code does not take that back")
+	case x.res.Verb == "rollback":
+		lines = append(lines, "database: left as it is")
 	case x.touched:
 		lines = append(lines, "database: setup:upgrade was started and did not end well; look at its log before the next release")
 	}

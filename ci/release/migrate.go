@@ -88,7 +88,11 @@ func (x *run) keepTask(name string, command []string, end ecs.TaskEnd) {
 	if end.LogNote != "" {
 		x.note(LevelWarning, "%s", end.LogNote)
 	}
-	x.note(LevelInfo, "%s: %s%s", name, end.Verdict, parenthesis(end.Reason))
+	reason := ""
+	if end.Verdict != ecs.TaskSucceeded {
+		reason = parenthesis(end.Reason)
+	}
+	x.note(LevelInfo, "%s: %s%s", name, end.Verdict, reason)
 }
 
 // migrate upgrades the database where that is needed.

@@ -339,7 +339,7 @@ func (x *run) planEdits(ctx context.Context, p *revisionPlan, edits ecs.Edits) {
 	if !x.req.KeepBuild {
 		edits.Tags[TagBuild] = x.req.Build
 	}
-	desired, err := edits.Apply(p.base, x.own)
+	desired, err := edits.Apply(p.base, x.code(p))
 	if err != nil {
 		x.find(SeverityError, "task definition "+ecs.RevisionName(p.arn()), "", "%v", err)
 		return
@@ -377,6 +377,22 @@ func (x *run) showChanges() {
 			x.note(LevelInfo, "  %s", line)
 		}
 	}
+}
+
+// code is the repositories whose containers run the store's code: a variable
+// that names no container is meant for them, and for nginx only where there is
+// nothing else.
+func (x *run) code(p *revisionPlan) []string {
+	var names []string
+	for _, ref := range ecs.Images(p.base.ContainerDefinitions, x.own) {
+		if !strings.HasSuffix(ref.Path, "nginx") {
+			add(&names, ref.Repository())
+		}
+	}
+	if len(names) == 0 {
+		return x.own
+	}
+	return names
 }
 
 // onlyMarks reports whether nothing but our own mark would be added to a

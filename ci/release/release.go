@@ -76,6 +76,9 @@ type run struct {
 	own      []string            // the store's own repositories
 	mark     *MarkerInfo
 
+	// settingsOnly: a roll back that changes settings and not the build.
+	settingsOnly bool
+
 	migrated bool // setup:upgrade ended with success
 	touched  bool // setup:upgrade was started
 }

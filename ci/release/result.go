@@ -13,6 +13,8 @@ type Verdict string
 
 const (
 	Released        Verdict = "released"         // also: there was nothing to change
+	Returned        Verdict = "returned"         // by the verb rollback: the earlier build runs
+	Finished        Verdict = "finished"         // by the verb run: the command has an exit code
 	Planned         Verdict = "planned"          // a dry run: nothing was changed
 	Refused         Verdict = "refused"          // before anything that runs was changed
 	MigrationFailed Verdict = "migration failed" // the services are untouched
@@ -29,7 +31,7 @@ const (
 // setting that cannot be taken, is not a release's verdict.
 func (v Verdict) ExitCode() int {
 	switch v {
-	case Released, Planned:
+	case Released, Returned, Finished, Planned:
 		return 0
 	case Refused:
 		return 3
@@ -170,6 +172,24 @@ func (r *Result) TotalCalls() int {
 		n += c
 	}
 	return n
+}
+
+// Diff prints what changes in every task definition.
+func (r *Result) Diff() string {
+	var b strings.Builder
+	for _, rev := range r.Revisions {
+		if len(rev.Changes) == 0 {
+			fmt.Fprintf(&b, "%s (%s): unchanged\n", ecs.RevisionName(rev.Before), strings.Join(rev.For, ", "))
+			continue
+		}
+		fmt.Fprintf(&b, "%s (%s):\n", ecs.RevisionName(rev.Before), strings.Join(rev.For, ", "))
+		for _, line := range strings.SplitAfter(rev.Changes.String(), "\n") {
+			if line != "" {
+				b.WriteString("  " + line)
+			}
+		}
+	}
+	return b.String()
 }
 
 // Summary prints the verdict and the state for a person.

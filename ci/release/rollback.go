@@ -41,6 +41,7 @@ func (x *run) preflightBack(ctx context.Context) error {
 	for _, p := range x.revs {
 		x.chooseBack(ctx, p)
 	}
+	x.showChanges()
 	for _, p := range x.services {
 		if p.rev != nil {
 			p.res.Target = p.rev.target
@@ -51,7 +52,9 @@ func (x *run) preflightBack(ctx context.Context) error {
 	return x.verdictOfPreflight(ctx)
 }
 
-// chooseBack picks the revision to return to and checks its images.
+// chooseBack picks the revision to return to and checks its images. The first
+// service decides which build that is; the others and cron follow. Where its
+// revisions differ in settings alone, every family takes one step back.
 func (x *run) chooseBack(ctx context.Context, p *revisionPlan) {
 	subject := "task definition " + ecs.RevisionName(p.arn())
 	target, err := x.olderRevision(ctx, p)
@@ -67,8 +70,8 @@ func (x *run) chooseBack(ctx context.Context, p *revisionPlan) {
 	}
 	refs := ecs.Images(td.ContainerDefinitions, x.own)
 	if x.req.Build == "" {
-		// The first service decides; the others and cron follow.
 		x.req.Build = buildOf(target, refs)
+		x.settingsOnly = x.req.Build != "" && x.req.Build == x.runningBuild(p)
 	}
 	p.changes = significant(ecs.Diff(p.base, p.desired))
 	for _, ref := range refs {
@@ -79,12 +82,10 @@ func (x *run) chooseBack(ctx context.Context, p *revisionPlan) {
 // olderRevision finds the revision of a build in a family, or, if no build is
 // asked for, the one that the current revision replaced.
 func (x *run) olderRevision(ctx context.Context, p *revisionPlan) (*awsecs.DescribeTaskDefinitionOutput, error) {
-	if x.req.Build == "" {
-		if name := ecs.Tag(p.before.Tags, TagReplaces); name != "" {
-			return x.describeTaskDefinition(ctx, name)
-		}
+	current := x.runningBuild(p)
+	if name := ecs.Tag(p.before.Tags, TagReplaces); name != "" && (x.req.Build == "" || x.settingsOnly) {
+		return x.describeTaskDefinition(ctx, name)
 	}
-	current := buildOf(p.before, ecs.Images(p.base.ContainerDefinitions, x.own))
 	if x.req.Build != "" && current == x.req.Build {
 		return p.before, nil
 	}
@@ -119,6 +120,11 @@ func (x *run) olderRevision(ctx context.Context, p *revisionPlan) (*awsecs.Descr
 		return nil, fmt.Errorf("no revision before it runs another build: there is nothing to return to")
 	}
 	return nil, fmt.Errorf("family %s has no active revision of build %s among the last %d", p.family(), x.req.Build, maxLookedAt)
+}
+
+// runningBuild is the build of a plan's current revision.
+func (x *run) runningBuild(p *revisionPlan) string {
+	return buildOf(p.before, ecs.Images(p.base.ContainerDefinitions, x.own))
 }
 
 // maxLookedAt bounds how many revisions of a family are looked at.
@@ -226,7 +232,7 @@ func (r *Releaser) Run(ctx context.Context, req Request, command []string) *Resu
 		return x.finish(end.verdict, end.reason)
 	}
 	t := x.res.Tasks[0]
-	res := x.finish(Released, fmt.Sprintf("exit code %d", *t.ExitCode))
+	res := x.finish(Finished, fmt.Sprintf("exit code %d", *t.ExitCode))
 	res.ExitCode = int(*t.ExitCode)
 	return res
 }

@@ -166,6 +166,8 @@ func (f *editFlags) fill(e *ecs.Edits) error {
 type outputFlags struct {
 	json   bool
 	report string
+	// text is what is printed unless JSON is asked for; nil: the summary.
+	text func(*release.Result) string
 }
 
 func (f *outputFlags) bind(cmd *cobra.Command) {
@@ -191,11 +193,15 @@ func (f *outputFlags) finish(e *env, r *release.Result) error {
 			fmt.Fprintf(e.stderr, "mck: %v\n", err) // the verdict stays what it is
 		}
 	}
+	text := (*release.Result).Summary
+	if f.text != nil && (r.ExitCode == 0 || r.Verdict == release.Finished) {
+		text = f.text
+	}
 	var err error
 	if f.json {
 		err = writeJSON(e.stdout, r)
 	} else {
-		_, err = io.WriteString(e.stdout, r.Summary())
+		_, err = io.WriteString(e.stdout, text(r))
 	}
 	if r.ExitCode != 0 {
 		return &exitError{code: r.ExitCode}
@@ -233,23 +239,33 @@ func printNote(w io.Writer, n release.Note, at time.Duration) {
 	fmt.Fprintf(w, "%6.1fs %-12s %s%s\n", at.Seconds(), n.Step, mark, n.Text)
 }
 
+// connection is what a verb may ask for beside the settings.
+type connection struct {
+	change  func(*aws.Config)
+	markers func(*http.Client) []release.Marker
+	notify  func(release.Note)
+}
+
 // newReleaser connects to AWS.
-func newReleaser(ctx context.Context, e *env, s config.AWS, change func(*aws.Config), markers func(*http.Client) []release.Marker) (*release.Releaser, error) {
+func newReleaser(ctx context.Context, e *env, s config.AWS, c connection) (*release.Releaser, error) {
 	cfg, err := loadAWS(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	if change != nil {
-		change(&cfg)
+	if c.change != nil {
+		c.change(&cfg)
 	}
 	transport, err := trusting(s.CABundle)
 	if err != nil {
 		return nil, err
 	}
 	client := &http.Client{Transport: transport}
-	o := release.Options{Notify: notes(e), HTTP: client, Renew: release.Renewer(cfg)}
-	if markers != nil {
-		o.Markers = markers(client)
+	o := release.Options{Notify: c.notify, HTTP: client, Renew: release.Renewer(cfg)}
+	if o.Notify == nil {
+		o.Notify = notes(e)
+	}
+	if c.markers != nil {
+		o.Markers = c.markers(client)
 	}
 	return release.New(release.NewClients(cfg), o), nil
 }
@@ -281,7 +297,7 @@ returns to what ran before if the roll fails:
 
 Running the same command again carries on with a release that was interrupted.
 ` + deployExitCodes,
-	}, func(s *deploySettings) bool { return s.BuildNum != "" || s.From != "" }, (*release.Releaser).Deploy)
+	}, outputFlags{}, (*release.Releaser).Deploy)
 }
 
 func newVerifyCommand(e *env) *cobra.Command {
@@ -292,7 +308,7 @@ func newVerifyCommand(e *env) *cobra.Command {
 log groups, cron rules, and what may be read. Everything that is wrong is reported
 at once.
 ` + deployExitCodes,
-	}, func(s *deploySettings) bool { return s.BuildNum != "" || s.From != "" }, (*release.Releaser).Verify)
+	}, outputFlags{}, (*release.Releaser).Verify)
 }
 
 func newDiffCommand(e *env) *cobra.Command {
@@ -304,14 +320,13 @@ Values that may be secret are not shown.
 
 Exit codes: 0 shown; 2 usage or settings; 3 something is wrong; 1 anything else.`,
 	}
-	return deployCommand(e, cmd, func(s *deploySettings) bool { return s.BuildNum != "" || s.From != "" }, (*release.Releaser).Diff)
+	return deployCommand(e, cmd, outputFlags{text: (*release.Result).Diff}, (*release.Releaser).Diff)
 }
 
 // deployCommand is a verb with deploy's settings.
-func deployCommand(e *env, cmd *cobra.Command, named func(*deploySettings) bool, do func(*release.Releaser, context.Context, release.Request) *release.Result) *cobra.Command {
+func deployCommand(e *env, cmd *cobra.Command, out outputFlags, do func(*release.Releaser, context.Context, release.Request) *release.Result) *cobra.Command {
 	var s deploySettings
 	var edits editFlags
-	var out outputFlags
 	load := bindSettings(cmd, e, &s)
 	edits.bind(cmd)
 	out.bind(cmd)
@@ -321,7 +336,7 @@ func deployCommand(e *env, cmd *cobra.Command, named func(*deploySettings) bool,
 		if err := load(ctx); err != nil {
 			return err
 		}
-		if !named(&s) {
+		if s.BuildNum == "" && s.From == "" {
 			return &exitError{exitUsage, errors.New("no build is given: --build-num or BUILD_NUM, or --from to take what another cluster runs")}
 		}
 		r := s.request()
@@ -341,7 +356,7 @@ func runRelease(ctx context.Context, e *env, s deploySettings, r release.Request
 	if err := out.check(); err != nil {
 		return err
 	}
-	releaser, err := newReleaser(ctx, e, s.AWS, change, s.markers)
+	releaser, err := newReleaser(ctx, e, s.AWS, connection{change: change, markers: s.markers})
 	if err != nil {
 		return err
 	}
@@ -458,7 +473,7 @@ func openTarget(ctx context.Context, e *env, load func(context.Context) error, s
 	if err != nil {
 		return r, nil, err
 	}
-	releaser, err := newReleaser(ctx, e, s.AWS, nil, nil)
+	releaser, err := newReleaser(ctx, e, s.AWS, connection{})
 	return r, releaser, err
 }
 
@@ -528,11 +543,18 @@ Without an exit code of the command: 2 usage or settings; 3 refused; 7 timed out
 		if err != nil {
 			return err
 		}
-		releaser, err := newReleaser(ctx, e, s.AWS, nil, nil)
+		show := notes(e)
+		releaser, err := newReleaser(ctx, e, s.AWS, connection{notify: func(n release.Note) {
+			if n.Level == release.LevelLog && !asJSON { // the command's own output
+				fmt.Fprintln(e.stdout, n.Text)
+				return
+			}
+			show(n)
+		}})
 		if err != nil {
 			return err
 		}
-		out := outputFlags{json: asJSON}
+		out := outputFlags{json: asJSON, text: func(*release.Result) string { return "" }}
 		return out.finish(e, releaser.Run(ctx, r, args))
 	}
 	return cmd
@@ -595,12 +617,12 @@ func newEnvChangeCommand(e *env, set bool) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "unset NAME...",
 		Short: "Remove variables, and roll the services",
-		Long:  "unset removes variables from the store's own containers, or with CONTAINER/NAME\nfrom one, and rolls the services. The build stays.\n" + deployExitCodes,
+		Long:  "unset removes variables from the containers that run the store's code, or with\nCONTAINER/NAME from that one, and rolls the services. The build stays.\n" + deployExitCodes,
 		Args:  cobra.MinimumNArgs(1),
 	}
 	if set {
 		cmd.Use, cmd.Short = "set NAME=VALUE...", "Set variables, and roll the services"
-		cmd.Long = "set sets variables of the store's own containers, or with CONTAINER/NAME=VALUE of\none, and rolls the services. The build stays. With --secret the values are ARNs of\nsecrets: a secret value itself has no place on a command line.\n" + deployExitCodes
+		cmd.Long = "set sets variables of the containers that run the store's code, or with\nCONTAINER/NAME=VALUE of that one, and rolls the services. The build stays. With --secret the values are ARNs of\nsecrets: a secret value itself has no place on a command line.\n" + deployExitCodes
 		cmd.Flags().BoolVar(&secrets, "secret", false, "the values are ARNs of secrets or parameters")
 	}
 	load := bindSettings(cmd, e, &s)

@@ -37,9 +37,9 @@ type Scenario struct {
 	// The release, beside the usual request.
 	Request func(*release.Request)
 	// Verb is deploy unless given.
-	Verb func(*release.Releaser, context.Context, release.Request) *release.Result
-	// First is carried out before, undisturbed: it must end with released.
-	First func(*release.Request)
+	Verb Verb
+	// First are releases that are carried out before, undisturbed.
+	First []func(*release.Request)
 	// Meanwhile happens at a moment of the release.
 	Meanwhile *Meanwhile
 	// Renew lets expired credentials be renewed.
@@ -47,9 +47,11 @@ type Scenario struct {
 	// Again runs the same release once more after the first one has ended,
 	// with no faults left, and its verdict is the one that counts. Want is then
 	// what the second run ends with; Before what the first one did, if that
-	// matters.
-	Again  bool
-	Before release.Verdict
+	// matters. Next is another verb for the second run, with NextRequest.
+	Again       bool
+	Before      release.Verdict
+	Next        Verb
+	NextRequest func(*release.Request)
 
 	Want release.Verdict
 	// Also are checks of the state left behind, beside those that belong to
@@ -59,6 +61,9 @@ type Scenario struct {
 	// and that Also says all there is to check.
 	Own bool
 }
+
+// Verb is something that a Releaser does.
+type Verb func(*release.Releaser, context.Context, release.Request) *release.Result
 
 // Meanwhile is something that happens while the release is at a certain point.
 type Meanwhile struct {
@@ -129,9 +134,9 @@ func Run(ctx context.Context, s Scenario, notify func(release.Note)) (Outcome, e
 	if deploy == nil {
 		deploy = (*release.Releaser).Deploy
 	}
-	if s.First != nil {
+	for _, ask := range s.First {
 		first := request()
-		s.First(&first)
+		ask(&first)
 		if r := s.releaser(stage, world.Transport(), notify).Deploy(ctx, first); r.Verdict != release.Released {
 			return out, fmt.Errorf("scenario %s: the release before it ended with %s: %s", s.Name, r.Verdict, r.Reason)
 		}
@@ -163,6 +168,12 @@ func Run(ctx context.Context, s Scenario, notify func(release.Note)) (Outcome, e
 			out.Wrong = append(out.Wrong, fmt.Sprintf("the first run ended with %q and not %q: %s", res.Verdict, s.Before, res.Reason))
 		}
 		world.ClearFaults()
+		if s.Next != nil {
+			deploy = s.Next
+		}
+		if s.NextRequest != nil {
+			s.NextRequest(&stage.Request)
+		}
 		res = deploy(s.releaser(stage, stage.World.Transport(), notify), ctx, stage.Request)
 	}
 	out.Calls, out.Duration = len(world.Calls())-calls, world.Clock().Now().Sub(start)
@@ -188,7 +199,7 @@ func Run(ctx context.Context, s Scenario, notify func(release.Note)) (Outcome, e
 }
 
 // play runs the release, and interrupts it where the scenario says so.
-func (s Scenario) play(ctx context.Context, stage *Stage, deploy func(*release.Releaser, context.Context, release.Request) *release.Result, notify func(release.Note)) (*release.Result, error) {
+func (s Scenario) play(ctx context.Context, stage *Stage, deploy Verb, notify func(release.Note)) (*release.Result, error) {
 	if s.SignalOn == "" {
 		return deploy(s.releaser(stage, stage.World.Transport(), notify), ctx, stage.Request), nil
 	}

@@ -1,9 +1,11 @@
 package rehearse
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -29,6 +31,8 @@ const (
 	superseded      = release.Superseded
 	interrupted     = release.Interrupted
 	incomplete      = release.Incomplete
+	returned        = release.Returned
+	finished        = release.Finished
 
 	second = time.Second
 	minute = time.Minute
@@ -57,8 +61,8 @@ func Scenarios() []Scenario {
 		{Name: "healthy roll of 10 tasks", Want: released, World: desired(10)},
 		{Name: "healthy roll of 100 tasks", Want: released, World: desired(100), Request: within(30 * minute)},
 		{Name: "healthy roll of 12 services", Want: released, World: moreServices(10), Request: allServices(10), Also: checks(calledTimes("ecs:UpdateService", 12))},
-		{Name: "the same build again", Want: released, First: build(Build), Also: checks(noCall("ecs:UpdateService"), noCall("ecs:RegisterTaskDefinition"))},
-		{Name: "the same build again, forced", Want: released, First: build(Build), Request: func(r *release.Request) { r.Force = true }, Also: checks(calledTimes("ecs:UpdateService", 2))},
+		{Name: "the same build again", Want: released, First: asks(build(Build)), Also: checks(noCall("ecs:UpdateService"), noCall("ecs:RegisterTaskDefinition"))},
+		{Name: "the same build again, forced", Want: released, First: asks(build(Build)), Request: func(r *release.Request) { r.Force = true }, Also: checks(calledTimes("ecs:UpdateService", 2))},
 		{Name: "pinned by digest", Want: released, Request: func(r *release.Request) { r.PinDigest = true }, Also: checks(pinned)},
 		{Name: "environment, secrets and size changed with the build", Want: released, Request: edits, Also: checks(edited)},
 		{Name: "more tasks and other percents with the build", Want: released, Request: counts, Also: checks(counted)},
@@ -73,12 +77,12 @@ func Scenarios() []Scenario {
 		{Name: "cron rule with a target that is no ECS task", Want: released, World: cronWithQueue},
 		{Name: "task definition with every field set", Want: released, World: everyField, Also: checks(everyFieldKept)},
 		{Name: "sidecars by digest", Want: released, World: sidecarDigest, Also: checks(sidecarKept)},
-		{Name: "registry with a port", Want: released, World: portRegistry, Request: func(r *release.Request) {
+		{Name: "registry with a port", Want: released, Also: checks(onlyRegistry("registry.local:5000")), World: portRegistry, Request: func(r *release.Request) {
 			r.Repositories = []string{"registry.local:5000/shop", "registry.local:5000/shop-nginx"}
 		}},
 		{Name: "several web containers", Want: released, World: severalWeb},
 		{Name: "repositories not named", Want: released, Request: func(r *release.Request) { r.Repositories = nil }, World: noForeignECR},
-		{Name: "old revisions deregistered", Want: released, First: build(Build), Request: func(r *release.Request) { r.Build = "302"; r.KeepRevisions = 1 }, Also: checks(returnable)},
+		{Name: "old revisions deregistered", Want: released, First: asks(build(Build)), Request: func(r *release.Request) { r.Build = "302"; r.KeepRevisions = 1 }, Also: checks(returnable)},
 
 		// Releases that are refused before anything was changed.
 		{Name: "image missing", Want: refused, Request: build("399")},
@@ -179,6 +183,29 @@ func Scenarios() []Scenario {
 		{Name: "out of time: rollout", Want: timedOut, Request: within(20 * second), Also: checks(ServicesRunBefore)},
 		{Name: "out of time: rollout, not rolled back", Want: timedOut, Request: both(noRollback, within(20*second))},
 		{Name: "out of time: cache:flush", Want: incomplete, Behave: task("cache:flush", awssim.Behavior{ExitAfter: d(5 * time.Hour)})},
+
+		// The other verbs.
+		{Name: "roll back a release", Want: returned, First: asks(build(Build)), Verb: (*release.Releaser).Rollback, Request: build(""), Also: checks(ends(Running))},
+		{Name: "roll back to a build", Want: returned, First: asks(build(Build), build("302")), Verb: (*release.Releaser).Rollback, Request: build(Running), Also: checks(ends(Running))},
+		{Name: "roll back to the build before", Want: returned, First: asks(build(Build), build("302")), Verb: (*release.Releaser).Rollback, Request: build(""), Also: checks(ends(Build))},
+		{Name: "roll back a rollout in flight", Want: returned, SignalOn: "ecs:UpdateService", SignalAt: 2, Again: true, Before: interrupted, Next: (*release.Releaser).Rollback, NextRequest: build(""), Also: checks(ends(Running), calledTimes("ecs:StopServiceDeployment", 2))},
+		{Name: "roll back: nothing to return to", Want: refused, Verb: (*release.Releaser).Rollback, Request: build("")},
+		{Name: "roll back: build unknown", Want: refused, First: asks(build(Build)), Verb: (*release.Releaser).Rollback, Request: build("123")},
+		{Name: "roll back: its image is gone", Want: refused, First: asks(build(Build)), Verb: (*release.Releaser).Rollback, Request: build(""), Events: events{at(0, "ecr:BatchDeleteImage", `{"repositoryName":"magecloudkit/magento2","imageIds":[{"imageTag":"300"}]}`)}},
+		{Name: "roll back: it runs already", Want: returned, Verb: (*release.Releaser).Rollback, Request: build(Running), Also: checks(noCall("ecs:UpdateService"))},
+		{Name: "roll back fails", Want: notRolledBack, First: asks(build(Build)), Verb: (*release.Releaser).Rollback, Request: build(""), Behave: behave{{Image: ":300", NoCapacity: true}}, Own: true, Also: checks(CronAsBefore)},
+		{Name: "settings changed", Want: released, Verb: (*release.Releaser).EnvChange, Request: both(build(""), edits), Own: true, Also: checks(edited, runsAgain(Running), CronAsBefore)},
+		{Name: "settings changed to what they are", Want: released, Verb: (*release.Releaser).EnvChange, Request: both(build(""), func(r *release.Request) {
+			r.Edits.Env = []ecs.Variable{{Name: "MAGE_MODE", Value: "production"}}
+		}), Own: true, Also: checks(noCall("ecs:UpdateService"), noCall("ecs:RegisterTaskDefinition"))},
+		{Name: "promotion", Want: released, World: staging(Build, Build), Request: from, Own: true, Also: checks(pinned, sameDigests, CronAsBefore)},
+		{Name: "promotion of two builds at once", Want: refused, World: staging(Build, "302"), Request: from},
+		{Name: "promotion of what is being deployed", Want: refused, World: staging(Build, Build), Request: from, Events: events{at(0, "ecs:UpdateService", `{"cluster":"staging-app","service":"production-app","forceNewDeployment":true}`)}},
+		{Name: "promotion from nowhere", Want: refused, Request: from},
+		{Name: "one-off command", Want: finished, Verb: command("bin/magento", "cache:flush"), Also: checks(exit(0), NoTaskLeft)},
+		{Name: "one-off command that fails", Want: finished, Verb: command("bin/magento", "nonsense"), Behave: task("nonsense", awssim.Behavior{Exit: aws.Int32(3)}), Also: checks(exit(3))},
+		{Name: "one-off command that is killed", Want: finished, Verb: command("bin/magento", "nonsense"), Behave: task("nonsense", awssim.Behavior{Exit: aws.Int32(143)}), Also: checks(exit(143))},
+		{Name: "one-off command that never starts", Want: release.Broken, Verb: command("bin/magento", "nonsense"), Behave: task("nonsense", awssim.Behavior{NoCapacity: true})},
 
 		// A cloud that is slow, stale or gone.
 		{Name: "stale reads of 5 s", Want: released, ReadLag: 5 * second, Facts: databaseIsOld},
@@ -335,7 +362,40 @@ func stopOurs(s *Stage) error {
 	return err
 }
 
+// Verbs.
+
+func command(args ...string) Verb {
+	return func(r *release.Releaser, ctx context.Context, req release.Request) *release.Result {
+		return r.Run(ctx, req, args)
+	}
+}
+
+// exit wants the command's exit code as the process's.
+func exit(code int) Check {
+	return func(_ *Stage, r *release.Result) error {
+		if r.ExitCode != code {
+			return fmt.Errorf("exit code %d, not %d", r.ExitCode, code)
+		}
+		return nil
+	}
+}
+
+// ends wants the result to speak of a build.
+func ends(build string) Check {
+	return func(_ *Stage, r *release.Result) error {
+		if r.Build != build {
+			return fmt.Errorf("the result speaks of build %s, not %s", r.Build, build)
+		}
+		return nil
+	}
+}
+
 // Requests.
+
+func asks(list ...ask) []ask { return list }
+
+// from takes what the staging cluster runs.
+func from(r *release.Request) { r.Build, r.From = "", "staging-app" }
 
 func build(b string) ask { return func(r *release.Request) { r.Build = b } }
 
@@ -475,6 +535,51 @@ func codeDeploy(t *awssim.Topology) {
 	service(t, Consumers).DeploymentController = &types.DeploymentController{Type: types.DeploymentControllerTypeCodeDeploy}
 }
 
+// staging adds a cluster that runs builds of its own.
+func staging(web, consumers string) world {
+	return func(t *awssim.Topology) {
+		t.Clusters = append(t.Clusters, awssim.ClusterSpec{Name: "staging-app"})
+		for family, build := range map[string]string{Web: web, Consumers: consumers} {
+			td := *definition(t, family)
+			td.Family = aws.String("staging-" + family)
+			td.ContainerDefinitions = slices.Clone(td.ContainerDefinitions)
+			for i := range td.ContainerDefinitions {
+				c := &td.ContainerDefinitions[i]
+				c.Image = aws.String(strings.Replace(*c.Image, ":"+Running, ":"+build, 1))
+			}
+			t.TaskDefinitions = append(t.TaskDefinitions, awssim.TaskDefinitionSpec{Value: td})
+			svc := *service(t, family)
+			svc.Cluster, svc.TaskDefinition = aws.String("staging-app"), td.Family
+			t.Services = append(t.Services, awssim.ServiceSpec{Value: svc})
+		}
+	}
+}
+
+// sameDigests wants both clusters' tasks to run the same images.
+func sameDigests(s *Stage, _ *release.Result) error {
+	digests := map[string]map[string]bool{}
+	for _, cluster := range []string{"staging-app", s.Request.Cluster} {
+		digests[cluster] = map[string]bool{}
+		list, err := awssim.Do[awsecs.ListTasksOutput](s.World, "ecs:ListTasks", &awsecs.ListTasksInput{Cluster: &cluster})
+		if err != nil {
+			return err
+		}
+		out, err := awssim.Do[awsecs.DescribeTasksOutput](s.World, "ecs:DescribeTasks", &awsecs.DescribeTasksInput{Cluster: &cluster, Tasks: list.TaskArns})
+		if err != nil {
+			return err
+		}
+		for _, t := range out.Tasks {
+			for _, c := range t.Containers {
+				digests[cluster][aws.ToString(c.ImageDigest)] = true
+			}
+		}
+	}
+	if a, b := digests["staging-app"], digests[s.Request.Cluster]; !maps.Equal(a, b) || len(a) < 2 {
+		return fmt.Errorf("staging runs %v, production %v", a, b)
+	}
+	return nil
+}
+
 func cronOverrides(t *awssim.Topology) {
 	target := &t.Rules[0].Targets[0]
 	target.Input = aws.String(`{"containerOverrides":[{"name":"magento","command":["bin/magento","cron:run","--group","index"],"environment":[{"name":"A","value":"1"}]}],"cpu":"512"}`)
@@ -511,6 +616,15 @@ func portRegistry(t *awssim.Topology) {
 			}
 		}
 	}
+	// The simulation knows of another registry what task definitions name.
+	next := *definition(t, Web)
+	next.Family = aws.String("pushed-since")
+	next.ContainerDefinitions = slices.Clone(next.ContainerDefinitions)
+	for i := range next.ContainerDefinitions {
+		c := &next.ContainerDefinitions[i]
+		c.Image = aws.String(strings.Replace(*c.Image, ":"+Running, ":"+Build, 1))
+	}
+	t.TaskDefinitions = append(t.TaskDefinitions, awssim.TaskDefinitionSpec{Value: next})
 }
 
 func severalWeb(t *awssim.Topology) {
@@ -773,6 +887,22 @@ func counted(s *Stage, _ *release.Result) error {
 		return fmt.Errorf("%d tasks, %d to %d percent, breaker %+v", svc.DesiredCount, *c.MinimumHealthyPercent, *c.MaximumPercent, *c.DeploymentCircuitBreaker)
 	}
 	return nil
+}
+
+// onlyRegistry wants the store's own images to stay in their registry.
+func onlyRegistry(host string) Check {
+	return func(s *Stage, _ *release.Result) error {
+		td, err := s.current(Web)
+		if err != nil {
+			return err
+		}
+		for _, c := range td.ContainerDefinitions[:2] {
+			if !strings.HasPrefix(*c.Image, host+"/") {
+				return fmt.Errorf("%s is not in %s", *c.Image, host)
+			}
+		}
+		return nil
+	}
 }
 
 func sidecarKept(s *Stage, _ *release.Result) error {

@@ -103,6 +103,8 @@ func verdictChecks(v release.Verdict) []Check {
 	switch v {
 	case release.Released:
 		return []Check{ServicesRunBuild, CronRunsBuild, CronAsBefore, NoTaskLeft}
+	case release.Returned:
+		return []Check{ServicesRunResult, CronRunsResult, CronAsBefore, NoTaskLeft}
 	case release.Refused:
 		return []Check{NothingChanged}
 	case release.MigrationFailed:
@@ -126,6 +128,10 @@ func verdictChecks(v release.Verdict) []Check {
 // ServicesRunBuild wants every service complete on the build, sidecars as they
 // were.
 func ServicesRunBuild(s *Stage, _ *release.Result) error { return s.run(s.Request.Build) }
+
+// ServicesRunResult wants every service complete on the build that the result
+// speaks of.
+func ServicesRunResult(s *Stage, r *release.Result) error { return s.run(r.Build) }
 
 func (s *Stage) run(build string) error {
 	now, err := s.State()
@@ -267,7 +273,12 @@ func CronAsBefore(s *Stage, _ *release.Result) error {
 
 // CronRunsBuild wants every ECS target on the build, with everything else of
 // it as it was.
-func CronRunsBuild(s *Stage, _ *release.Result) error {
+func CronRunsBuild(s *Stage, _ *release.Result) error { return s.cronRuns(s.Request.Build) }
+
+// CronRunsResult wants the same of the build that the result speaks of.
+func CronRunsResult(s *Stage, r *release.Result) error { return s.cronRuns(r.Build) }
+
+func (s *Stage) cronRuns(build string) error {
 	now, err := s.State()
 	if err != nil {
 		return err
@@ -278,7 +289,7 @@ func CronRunsBuild(s *Stage, _ *release.Result) error {
 			if t.EcsParameters == nil {
 				continue
 			}
-			if err := s.carries(aws.ToString(t.EcsParameters.TaskDefinitionArn), s.Request.Build); err != nil {
+			if err := s.carries(aws.ToString(t.EcsParameters.TaskDefinitionArn), build); err != nil {
 				return fmt.Errorf("rule %s: %w", rule, err)
 			}
 			p := *t.EcsParameters

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/magecloudkit/pipeline/internal/dagger"
 )
 
@@ -172,13 +174,22 @@ func (m *Magecloudkit) Push(
 	// +optional
 	asJson bool,
 ) (string, error) {
-	// Who may not push learns it now, and not after the build.
 	ctr, err := m.mck(ctx)
 	if err != nil {
 		return "", err
 	}
-	b, err := m.Build(ctx, buildNum, revision, revisionTime, contentVersion, repository, platform)
-	if err != nil {
+	// mck is compiled while the store is built.
+	group, gctx := errgroup.WithContext(ctx)
+	var b *Build
+	group.Go(func() (err error) {
+		b, err = m.Build(gctx, buildNum, revision, revisionTime, contentVersion, repository, platform)
+		return err
+	})
+	group.Go(func() (err error) {
+		ctr, err = ctr.Sync(gctx)
+		return err
+	})
+	if err := group.Wait(); err != nil {
 		return "", err
 	}
 	args := flags{"push", "--images=/images"}

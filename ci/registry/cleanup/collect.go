@@ -35,6 +35,8 @@ type ECS interface {
 	DescribeTasks(context.Context, *ecs.DescribeTasksInput, ...func(*ecs.Options)) (*ecs.DescribeTasksOutput, error)
 	ListServices(context.Context, *ecs.ListServicesInput, ...func(*ecs.Options)) (*ecs.ListServicesOutput, error)
 	DescribeServices(context.Context, *ecs.DescribeServicesInput, ...func(*ecs.Options)) (*ecs.DescribeServicesOutput, error)
+	ListServiceDeployments(context.Context, *ecs.ListServiceDeploymentsInput, ...func(*ecs.Options)) (*ecs.ListServiceDeploymentsOutput, error)
+	DescribeServiceRevisions(context.Context, *ecs.DescribeServiceRevisionsInput, ...func(*ecs.Options)) (*ecs.DescribeServiceRevisionsOutput, error)
 	ListTaskDefinitions(context.Context, *ecs.ListTaskDefinitionsInput, ...func(*ecs.Options)) (*ecs.ListTaskDefinitionsOutput, error)
 	DescribeTaskDefinition(context.Context, *ecs.DescribeTaskDefinitionInput, ...func(*ecs.Options)) (*ecs.DescribeTaskDefinitionOutput, error)
 }
@@ -271,10 +273,60 @@ func (r Region) services(ctx context.Context, cluster string) ([]Service, error)
 			for _, d := range s.TaskSets {
 				service.TaskSets = append(service.TaskSets, Deployment{aws.ToString(d.Id), aws.ToString(d.Status), aws.ToString(d.TaskDefinition)})
 			}
+			if service.Digests, err = r.resolved(ctx, cluster, service.ARN); err != nil {
+				return nil, fmt.Errorf("the revisions of service %s: %w", last(service.ARN), err)
+			}
 			services = append(services, service)
 		}
 	}
 	return services, nil
+}
+
+// resolved reads the digests of the revisions that a service runs or is moving between: those of its deployments back to
+// the last one that succeeded.
+//
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-type-ecs.html#deployment-container-image-stability
+func (r Region) resolved(ctx context.Context, cluster, service string) ([]string, error) {
+	var revisions []string
+	in := &ecs.ListServiceDeploymentsInput{Cluster: &cluster, Service: &service}
+	for found := false; !found; {
+		page, err := r.ECS.ListServiceDeployments(ctx, in)
+		var unsupported *ecstypes.UnsupportedFeatureException
+		if errors.As(err, &unsupported) { // another deployment controller, which keeps task sets
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range page.ServiceDeployments { // the newest first
+			if !found {
+				revisions = append(revisions, aws.ToString(d.TargetServiceRevisionArn))
+			}
+			found = found || d.Status == ecstypes.ServiceDeploymentStatusSuccessful
+		}
+		if in.NextToken = page.NextToken; page.NextToken == nil {
+			break
+		}
+	}
+	var digests []string
+	const most = 20 // revisions a DescribeServiceRevisions
+	for batch := range slices.Chunk(revisions, most) {
+		out, err := r.ECS.DescribeServiceRevisions(ctx, &ecs.DescribeServiceRevisionsInput{ServiceRevisionArns: batch})
+		if err != nil {
+			return nil, err
+		}
+		if err := gone(out.Failures); err != nil {
+			return nil, err
+		}
+		for _, revision := range out.ServiceRevisions {
+			for _, im := range revision.ContainerImages {
+				if im.ImageDigest != nil {
+					digests = append(digests, *im.ImageDigest)
+				}
+			}
+		}
+	}
+	return digests, nil
 }
 
 // rules reads what the rules of the default bus run.

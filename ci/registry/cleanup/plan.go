@@ -73,6 +73,9 @@ type Service struct {
 	TaskDefinition string
 	Deployments    []Deployment
 	TaskSets       []Deployment
+	// Digests are what the tags of its current revisions were resolved to. ECS starts further tasks of a revision from
+	// them, even if the tags have moved and no task runs.
+	Digests []string
 }
 
 // Deployment is a deployment or a task set of a service.
@@ -329,6 +332,9 @@ func usesOf(inv Inventory, revisions int) uses {
 		need(s.TaskDefinition, "service "+last(s.ARN))
 		for _, d := range s.Deployments {
 			need(d.TaskDefinition, fmt.Sprintf("deployment of service %s (%s)", last(s.ARN), d.Status))
+		}
+		for _, digest := range s.Digests {
+			u.byDigest[digest] = append(u.byDigest[digest], "service "+last(s.ARN))
 		}
 		for _, d := range s.TaskSets {
 			need(d.TaskDefinition, fmt.Sprintf("task set of service %s (%s)", last(s.ARN), d.Status))

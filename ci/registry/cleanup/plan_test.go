@@ -132,6 +132,9 @@ func randomWorld(r *rand.Rand) world {
 		for range r.IntN(2) {
 			s.TaskSets = append(s.TaskSets, cleanup.Deployment{ID: "ecs-svc/2", Status: "DRAINING", TaskDefinition: pick(r, arns)})
 		}
+		for range r.IntN(2) {
+			s.Digests = append(s.Digests, hex(r.IntN(n+2)))
+		}
 		w.inv.Services = append(w.inv.Services, s)
 	}
 	for i := range r.IntN(3) {
@@ -184,6 +187,7 @@ func (w world) protected() map[string]bool {
 	}
 	for _, s := range w.inv.Services {
 		definition(s.TaskDefinition)
+		digests = append(digests, s.Digests...)
 		for _, d := range s.Deployments {
 			definition(d.TaskDefinition)
 		}

@@ -287,7 +287,7 @@ func TestRunReportsFailures(t *testing.T) {
 func TestRunWithFaults(t *testing.T) {
 	reads := []string{
 		"ecr:DescribeRepositories", "ecr:DescribeImages", "ecs:ListClusters", "ecs:ListTasks", "ecs:DescribeTasks", "ecs:ListServices",
-		"ecs:DescribeServices", "ecs:ListTaskDefinitions", "ecs:DescribeTaskDefinition", "events:ListRules", "events:ListTargetsByRule",
+		"ecs:DescribeServices", "ecs:ListServiceDeployments", "ecs:DescribeServiceRevisions", "ecs:ListTaskDefinitions", "ecs:DescribeTaskDefinition", "events:ListRules", "events:ListTargetsByRule",
 	}
 	for _, op := range reads {
 		c := newCloud(t, nil)
@@ -321,5 +321,65 @@ func TestCollectWithoutRepositories(t *testing.T) {
 	c.scope.Clusters = []string{"no-such-cluster"}
 	if _, err := cleanup.Collect(context.Background(), c.scope); err == nil || !strings.Contains(err.Error(), "no-such-cluster") {
 		t.Errorf("Collect = %v", err)
+	}
+}
+
+// What a service that is scaled to nothing would start again is kept, though its tag has moved.
+func TestRunKeepsWhatAServiceHasResolved(t *testing.T) {
+	c := newCloud(t, func(top *awssim.Topology) {
+		top.Repositories[0].Mutability, top.Repositories[0].Exclusions = "MUTABLE", nil
+		top.Rules[0].Disabled = true // the tasks of cron would keep the image as well
+	})
+	ctx := t.Context()
+	shape := c.scope.Regions[0].ECR.(*ecr.Client)
+	client := c.scope.Regions[0].ECS.(*ecs.Client)
+	for _, service := range []string{"production-app", "production-consumers"} {
+		if _, err := client.UpdateService(ctx, &ecs.UpdateServiceInput{Cluster: aws.String("production-app"), Service: &service, DesiredCount: aws.Int32(0)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.clock.Advance(3 * time.Hour) // the stopped tasks are forgotten
+	get := func(tag string) ecrtypes.Image {
+		t.Helper()
+		out, err := shape.BatchGetImage(ctx, &ecr.BatchGetImageInput{RepositoryName: aws.String(magento), ImageIds: []ecrtypes.ImageIdentifier{{ImageTag: &tag}}})
+		if err != nil || len(out.Images) != 1 {
+			t.Fatal(err, out.Failures)
+		}
+		return out.Images[0]
+	}
+	runs, other := get("300"), get("295")
+	for _, tag := range []string{"300", "latest"} {
+		if _, err := shape.PutImage(ctx, &ecr.PutImageInput{RepositoryName: aws.String(magento), ImageManifest: other.ImageManifest, ImageTag: &tag}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := c.run(t, strict); err != nil {
+		t.Fatal(err)
+	}
+	if left := c.images(t, magento); !slices.Contains(left, *runs.ImageId.ImageDigest) {
+		t.Errorf("left: %v, which lacks %s", left, *runs.ImageId.ImageDigest)
+	}
+}
+
+// What runs in one region keeps the images of another; a region without the repositories is only looked at.
+func TestSeveralRegions(t *testing.T) {
+	c := newCloud(t, nil)
+	abroad := newCloud(t, func(top *awssim.Topology) {
+		top.Region, top.Repositories, top.Rules = "eu-west-1", nil, nil
+		for _, d := range top.TaskDefinitions {
+			for i, container := range d.Value.ContainerDefinitions { // they name the registry in us-east-1
+				d.Value.ContainerDefinitions[i].Image = aws.String(strings.Replace(*container.Image, ":300", ":296", 1))
+			}
+		}
+	})
+	c.scope.Regions = append(c.scope.Regions, abroad.scope.Regions[0])
+	c.scope.Regions[1].Name = "eu-west-1"
+	if _, err := c.run(t, strict); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []string{magento, nginx} {
+		if diff := cmp.Diff([]string{"296", "300"}, c.images(t, n)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", n, diff)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -240,7 +241,7 @@ func (r *Registry) look(ctx context.Context, uploads []*upload, tags []string, r
 			case notFound(err):
 				continue
 			case err != nil:
-				return fmt.Errorf("asking what %s names: %w. Nothing was pushed", ref, err)
+				return fmt.Errorf("asking what %s names: %w. Nothing was pushed%s", ref, err, r.hint(err))
 			}
 			u.before[tag] = d
 			repo := repositories[u.repo.RepositoryStr()]
@@ -254,6 +255,23 @@ func (r *Registry) look(ctx context.Context, uploads []*upload, tags []string, r
 		return &conflict
 	}
 	return nil
+}
+
+// hint says what to do about an error that has a usual reason.
+func (r *Registry) hint(err error) string {
+	var te *transport.Error
+	var authority x509.UnknownAuthorityError
+	switch {
+	case errors.As(err, &authority):
+		return "; if the registry's certificate is of an authority of your own, name its file in AWS_CA_BUNDLE"
+	case !errors.As(err, &te):
+		return ""
+	case te.StatusCode == http.StatusUnauthorized && r.ecr == nil:
+		return fmt.Sprintf("; log in first: docker login %s", r.host)
+	case te.StatusCode == http.StatusForbidden && r.ecr != nil:
+		return "; the credentials need ecr:BatchGetImage, ecr:PutImage and the ecr calls that upload layers, on these repositories"
+	}
+	return ""
 }
 
 func (r *Registry) options(ctx context.Context) []remote.Option {

@@ -285,6 +285,39 @@ func TestPushWithoutRepositories(t *testing.T) {
 	}
 }
 
+// A role that may push and no more will do; what the repository would have said is found out by trying.
+func TestPushWithFewPermissions(t *testing.T) {
+	c := newCloud(t)
+	if _, err := c.registry(t).Push(t.Context(), request(t, "300", "code")); err != nil {
+		t.Fatal(err)
+	}
+	want := c.tags(t, "magecloudkit/magento2")
+	if err := c.AddFault(awssim.Fault{Op: "ecr:DescribeRepositories", Kind: awssim.Denied}); err != nil {
+		t.Fatal(err)
+	}
+	req := request(t, "301", "code")
+	req.Create = false
+	if _, err := c.registry(t).Push(t.Context(), req); err != nil {
+		t.Fatal(err)
+	}
+	req = request(t, "300", "other code")
+	req.Create = false
+	_, err := c.registry(t).Push(t.Context(), req)
+	var failed *registry.TagError
+	if !errors.As(err, &failed) || !strings.Contains(err.Error(), "another build number") {
+		t.Errorf("Push = %v, want a TagError that says what to do", err)
+	}
+	if got := c.tags(t, "magecloudkit/magento2"); got["300"] != want["300"] {
+		t.Errorf("tags %v", got)
+	}
+	if err := c.AddFault(awssim.Fault{Op: "ecr:BatchGetImage", Kind: awssim.Denied}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.registry(t).Push(t.Context(), req); err == nil || !strings.Contains(err.Error(), "the credentials need ecr:BatchGetImage") {
+		t.Errorf("Push = %v", err)
+	}
+}
+
 func TestPushOverImmutableTag(t *testing.T) {
 	c := newCloud(t)
 	first := request(t, "300", "code", "latest")
@@ -583,6 +616,22 @@ func TestPushToPlainRegistry(t *testing.T) {
 	}
 	if read("magento2:2") != "" || read("nginx:2") != "" || read("magento2:latest") != digest(t, req.Images[0].Image) {
 		t.Error("the tags were not put back")
+	}
+}
+
+func TestPushWithoutLogin(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Www-Authenticate", `Basic realm="here"`)
+		rw.WriteHeader(http.StatusUnauthorized)
+	}))
+	defer server.Close()
+	host := strings.TrimPrefix(server.URL, "http://")
+	r, err := registry.New(host, registry.Options{Now: time.Now, Pause: time.Microsecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Push(t.Context(), request(t, "1", "code")); err == nil || !strings.Contains(err.Error(), "docker login "+host) {
+		t.Errorf("Push = %v", err)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
+	"github.com/aws/smithy-go"
 	"github.com/cenkalti/backoff/v5"
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -176,6 +177,11 @@ func repositoryOf(repo types.Repository) Repository {
 // ensure finds the repositories, and makes those that do not exist if create is set.
 func (r *Registry) ensure(ctx context.Context, names []string, create bool) (map[string]Repository, error) {
 	found, missing, err := Repositories(ctx, r.ecr, r.account, names...)
+	var denied smithy.APIError
+	if errors.As(err, &denied) && denied.ErrorCode() == "AccessDeniedException" && !create {
+		r.progressf("warning: whether tags may move is not known, since ecr:DescribeRepositories is denied")
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}

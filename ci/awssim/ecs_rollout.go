@@ -36,6 +36,7 @@ type svc struct {
 	events      []types.ServiceEvent
 	steady      bool
 	warned      bool      // that the percents allow no move
+	sick        int       // tasks stopped for their health that have not been replaced yet
 	poked       time.Time // when the scheduler looks next; zero: not planned
 	nextBatch   time.Time // tasks are started in batches, this far apart
 
@@ -269,10 +270,12 @@ func (s *svc) reconcile() {
 			if why == "Task failed container health checks" {
 				s.event("(task %s) failed container health checks.", t.id)
 			} else {
-				s.event("(instance %s) (port %d) is unhealthy in (target-group %s) due to (reason Health checks failed).",
+				s.event("(task %s) (port %d) is unhealthy in (target-group %s) due to (reason Health checks failed with these codes: [500]).",
 					t.id, value(t.dep.conf.loadBalancers[0].ContainerPort), value(t.dep.conf.loadBalancers[0].TargetGroupArn))
 			}
 			t.stop(types.TaskStopCodeServiceSchedulerInitiated, why)
+			s.event("has stopped 1 running tasks: (task %s).", t.id)
+			s.sick++
 			continue
 		}
 		if t.healthy() {
@@ -365,16 +368,27 @@ func (s *svc) stopTasks(victims []*task) {
 		return
 	}
 	var names []string
+	pending := 0
 	for _, t := range victims {
+		if t.last == "RUNNING" {
+			names = append(names, fmt.Sprintf("(task %s)", t.id))
+		} else {
+			pending++
+		}
 		t.stop(types.TaskStopCodeServiceSchedulerInitiated, fmt.Sprintf("Scaling activity initiated by (deployment %s)", s.primary().id))
-		names = append(names, fmt.Sprintf("(task %s)", t.id))
 	}
 	s.steady = false
-	if len(s.primary().conf.loadBalancers) > 0 {
-		s.event("has begun draining connections on %d tasks.", len(victims))
-		s.event("deregistered %d targets in (target-group %s)", len(victims), value(s.primary().conf.loadBalancers[0].TargetGroupArn))
+	if pending > 0 {
+		s.event("stopped %d pending tasks.", pending)
 	}
-	s.event("has stopped %d running tasks: %s.", len(victims), strings.Join(names, " "))
+	if len(names) == 0 {
+		return
+	}
+	if len(s.primary().conf.loadBalancers) > 0 {
+		s.event("has begun draining connections on %d tasks.", len(names))
+		s.event("deregistered %d targets in (target-group %s)", len(names), value(s.primary().conf.loadBalancers[0].TargetGroupArn))
+	}
+	s.event("has stopped %d running tasks: %s.", len(names), strings.Join(names, " "))
 }
 
 func (s *svc) startTasks(p *deployment, n int32) {
@@ -411,7 +425,12 @@ func (s *svc) startTasks(p *deployment, n int32) {
 	}
 	if len(names) > 0 {
 		s.steady = false
-		s.event("has started %d tasks: %s.", len(names), strings.Join(names, " "))
+		replaced := ""
+		if n := min(s.sick, len(names)); n > 0 {
+			replaced = fmt.Sprintf(" Amazon ECS replaced %d tasks due to an unhealthy status.", n)
+			s.sick -= n
+		}
+		s.event("has started %d tasks: %s.%s", len(names), strings.Join(names, " "), replaced)
 		if len(p.conf.loadBalancers) > 0 {
 			s.event("registered %d targets in (target-group %s)", len(names), value(p.conf.loadBalancers[0].TargetGroupArn))
 		}
@@ -519,22 +538,22 @@ func (s *svc) threshold() int32 {
 }
 
 // rollBack returns the service from a deployment to the one that completed last; false if there is none. As long as
-// that one is still among the deployments it becomes PRIMARY again under its id, else what it rolled out is deployed
-// anew. who begins the new PRIMARY's reason.
+// that one is still among the deployments it becomes PRIMARY again, under its id and with the tasks that it still has;
+// else what it rolled out is deployed anew. Recent accounts of ECS (a rollback that is complete within seconds, good
+// tasks that are never drained) show it so; older ones show tasks that were all started anew. who begins the new
+// PRIMARY's reason.
 func (s *svc) rollBack(from *deployment, who, reason string) bool {
 	w := s.e.w
 	good := s.lastGood
 	if good == nil || good == from {
 		return false
 	}
-	i := slices.Index(s.deployments, good)
-	if i < 0 {
-		good = &deployment{id: "ecs-svc/" + w.digits("deployment", 19), conf: good.conf, created: w.now}
-	} else {
+	if i := slices.Index(s.deployments, good); i >= 0 {
 		s.deployments = slices.Delete(s.deployments, i, i+1)
+	} else {
+		good = &deployment{id: "ecs-svc/" + w.digits("deployment", 19), conf: good.conf, created: w.now}
 	}
-	from.status, from.updated = "ACTIVE", w.now
-	from.state = types.DeploymentRolloutStateFailed
+	from.status, from.updated, from.state = "ACTIVE", w.now, types.DeploymentRolloutStateFailed
 	good.status, good.updated, good.failed, good.notBefore = "PRIMARY", w.now, 0, time.Time{}
 	good.state, good.reason = types.DeploymentRolloutStateInProgress, fmt.Sprintf("%s: rolling back to deploymentId %s.", who, good.id)
 	good.release, good.rollbackOf = nil, from.release
@@ -580,9 +599,7 @@ func (s *svc) finish(want int32) {
 	s.steady = true
 	if p.state == types.DeploymentRolloutStateInProgress {
 		p.state, p.updated = types.DeploymentRolloutStateCompleted, s.e.w.now
-		if p.rollbackOf == nil {
-			p.reason = fmt.Sprintf("ECS deployment %s completed.", p.id)
-		}
+		p.reason = fmt.Sprintf("ECS deployment %s completed.", p.id)
 		s.event("(deployment %s) deployment completed.", p.id)
 		if p.release != nil && p.release.ongoing() {
 			p.release.end(types.ServiceDeploymentStatusSuccessful, "")

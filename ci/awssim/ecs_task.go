@@ -292,8 +292,8 @@ func (t *task) pull() {
 			}
 			c.digest = digest
 		}
-		if reason != "" { // the agent tries more than once
-			t.then(20*time.Second, func() {
+		if reason != "" { // the agent tries for a while
+			t.then(time.Minute, func() {
 				c.reason = "CannotPullContainerError: " + reason
 				if fargate {
 					t.failStart(c.reason)

@@ -348,16 +348,21 @@ func TestFailingRolls(t *testing.T) {
 				d := r.deployment(id)
 				return d == nil || d.RolloutState == types.DeploymentRolloutStateFailed
 			})
+			back := ""
 			r.until("the roll back", 10*time.Minute, func() bool {
 				s := r.service(web)
-				return len(s.Deployments) == 1 && *s.Deployments[0].Id == old && s.Deployments[0].RolloutState == types.DeploymentRolloutStateCompleted
+				p := s.Deployments[0]
+				if back = *p.Id; p.RolloutState == types.DeploymentRolloutStateInProgress && back != id &&
+					*p.RolloutStateReason != "ECS deployment circuit breaker: rolling back to deploymentId "+back+"." {
+					t.Errorf("during the roll back: %s", *p.RolloutStateReason)
+				}
+				return len(s.Deployments) == 1 && p.RolloutState == types.DeploymentRolloutStateCompleted
 			})
-			if s := r.service(web); !strings.HasSuffix(*s.TaskDefinition, ":1") || s.RunningCount != 2 ||
-				*s.Deployments[0].RolloutStateReason != "ECS deployment circuit breaker: rolling back to deploymentId "+old+"." {
-				t.Errorf("after the roll back: %s, %d running, %s", *s.TaskDefinition, s.RunningCount, *s.Deployments[0].RolloutStateReason)
+			if s := r.service(web); back != old || !strings.HasSuffix(*s.TaskDefinition, ":1") || s.RunningCount != 2 {
+				t.Errorf("after the roll back: %s, %s, %d running", back, *s.TaskDefinition, s.RunningCount)
 			}
 			events := strings.Join(r.events(web), "\n")
-			for _, want := range []string{"(deployment " + id + ") deployment failed: tasks failed to start.", "rolling back to deployment " + old + ".", tc.event} {
+			for _, want := range []string{"(deployment " + id + ") deployment failed: tasks failed to start.", "rolling back to deployment " + back + ".", tc.event} {
 				if !strings.Contains(events, want) {
 					t.Errorf("no event says %q:\n%s", want, events)
 				}
@@ -511,7 +516,7 @@ func TestServiceDeployments(t *testing.T) {
 		if len(went) != 3 || went[0] != types.ServiceDeploymentStatusRollbackRequested || went[1] != types.ServiceDeploymentStatusRollbackInProgress {
 			t.Errorf("it went through %v", went)
 		}
-		if s := r.service(web); *s.Deployments[0].Id != old || !strings.HasSuffix(*s.TaskDefinition, ":1") || s.RunningCount != 2 {
+		if s := r.service(web); *s.Deployments[0].Id != old || len(s.Deployments) != 1 || !strings.HasSuffix(*s.TaskDefinition, ":1") || s.RunningCount != 2 {
 			t.Errorf("%s, %d running", *s.TaskDefinition, s.RunningCount)
 		}
 		_, err := r.ecs.StopServiceDeployment(context.Background(), &ecs.StopServiceDeploymentInput{ServiceDeploymentArn: arn})

@@ -3,6 +3,7 @@ package build
 import (
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"sort"
 	"strings"
@@ -42,12 +43,18 @@ type Step struct {
 	// Clear lists directories of the tree that are emptied before the commands:
 	// Magento skips work whose output is there already.
 	Clear []string `json:"clear,omitempty"`
+	// Write holds files, by path, that are put into the tree before the commands.
+	Write map[string]string `json:"write,omitempty"`
 	// Commands run one after the other in the tree's root. An exit code other
 	// than 0 fails the step; nothing that a command prints does.
 	Commands []Command `json:"commands,omitempty"`
 	// Merge lists steps whose layers are unpacked into the tree, together; two
 	// that disagree on a file fail the step.
 	Merge []string `json:"merge,omitempty"`
+	// Joined are patterns of JSON objects to which each of Magento's processes
+	// adds its part. A merge joins them, and since the order of their members is
+	// that of the work, they are written anew with sorted members.
+	Joined []string `json:"joined,omitempty"`
 	// MustExist names what the commands have to leave, and what it means when
 	// it is missing in spite of an exit code of 0.
 	MustExist []Expectation `json:"mustExist,omitempty"`
@@ -132,8 +139,10 @@ type Store struct {
 	// Autoload are the paths below vendor that packages' autoloaders name; no
 	// image goes without them.
 	Autoload []string
-	// Locked says that a composer.lock pins what composer installs.
-	Locked bool
+	// Locked says that a composer.lock pins what composer installs, LockHash by
+	// which content-hash.
+	Locked   bool
+	LockHash string
 	// EnableModules says that config.php lists no modules: all are enabled.
 	EnableModules bool
 	// StaticDependsOnPHP says that PHP classes of app/code take part in making
@@ -150,6 +159,7 @@ func StoreOf(s *store.Store, themes, locales []string) Store {
 		PathRepositories:   s.PathRepositories(),
 		Autoload:           s.AutoloadPaths(),
 		Locked:             s.HasLock(),
+		LockHash:           s.LockHash(),
 		EnableModules:      !s.HasModules(),
 		StaticDependsOnPHP: s.StaticDependsOnPHP(),
 	}
@@ -313,8 +323,15 @@ func composerStep(s Store, o Options) Step {
 		// Without a lock the same composer.json gives other packages tomorrow.
 		st.Reuse = &Reuse{Files: inputs}
 	}
+	if lockHash.MatchString(s.LockHash) {
+		// Composer names the autoloader's class after the lock from 2.6 on, and
+		// by chance before. The name in an autoload.php that is there it keeps.
+		st.Write = map[string]string{"vendor/autoload.php": "<?php // ComposerAutoloaderInit" + s.LockHash + "::\n"}
+	}
 	return st
 }
+
+var lockHash = regexp.MustCompile(`^[0-9a-f]+$`)
 
 // loadedTests are the directories named like tests in which packages have code
 // that they load.
@@ -448,7 +465,7 @@ func staticSteps(s Store, shards Shards, themes []Theme) []Step {
 	}
 	// The layers have to be the same on a machine with other processors, so the
 	// shards' outputs are put together before they are packed for the images.
-	merge := Step{Name: Static, Title: "merge static content", Layers: final, Reuse: &Reuse{}}
+	merge := Step{Name: Static, Title: "merge static content", Layers: final, Joined: joined, Reuse: &Reuse{}}
 	for i := range parts {
 		parts[i].Layers = []layer.Spec{{
 			Name:    parts[i].Name,
@@ -460,6 +477,10 @@ func staticSteps(s Store, shards Shards, themes []Theme) []Step {
 	}
 	return append(parts, merge)
 }
+
+// joined are the lists of an area's scripts with their hashes, which Magento's
+// Content Security Policy module writes from 2.4.7 on: one for all themes.
+var joined = []string{"pub/static/*/sri-hashes.json"}
 
 // deployedVersion is written by the release, not by a shard: a version in it
 // would change every layer of static content with every commit.
@@ -479,11 +500,12 @@ func deployStep(s Store, name string, themes []Theme) Step {
 		files.Include = append(files.Include, "app/code/**")
 	}
 	st := Step{
-		Name:  name,
-		Title: "deploy static content",
-		From:  App,
-		Clear: []string{"generated", "var", "pub/static"},
-		Reuse: &Reuse{Of: []string{Composer}, Files: files},
+		Name:   name,
+		Title:  "deploy static content",
+		From:   App,
+		Clear:  []string{"generated", "var", "pub/static"},
+		Joined: joined,
+		Reuse:  &Reuse{Of: []string{Composer}, Files: files},
 	}
 	for _, g := range byLocales(themes) {
 		args := []string{"setup:static-content:deploy", "--force", "--no-js-bundle", "--no-parent", "--content-version", "0"}

@@ -161,10 +161,10 @@ func discard(dir string) error {
 	return Remove(tmp)
 }
 
-// Precompile compiles and deploys static content side by side, and returns the
-// results of these steps. tree is what Install returned; it is only read.
+// Precompile compiles and deploys static content side by side. tree is what
+// Install returned; it is only read.
 func (j *Job) Precompile(ctx context.Context, tree string) error {
-	group, ctx := errgroup.WithContext(ctx)
+	group, branches := errgroup.WithContext(ctx)
 	group.SetLimit(max(1, j.Parallel))
 	var last []build.Step
 	for _, step := range j.Plan.Steps {
@@ -172,7 +172,7 @@ func (j *Job) Precompile(ctx context.Context, tree string) error {
 		case len(step.Merge) > 0:
 			last = append(last, step)
 		case step.From == build.App:
-			group.Go(func() error { return j.branch(ctx, step, tree) })
+			group.Go(func() error { return j.branch(branches, step, tree) })
 		}
 	}
 	if err := group.Wait(); err != nil {

@@ -80,8 +80,8 @@ func (r *Runner) Tools() (string, error) {
 			{"php", "-r", `echo PHP_VERSION, " ", implode(" ", get_loaded_extensions()), "\n";`},
 			{"composer", "--version", "--no-ansi", "--no-plugins"},
 		} {
-			cmd := exec.Command(args[0], args[1:]...)
-			cmd.Env = append(Environment(r.Environ), "COMPOSER_ALLOW_SUPERUSER=1")
+			cmd := program(context.Background(), r.Environ, args[0], args[1:]...)
+			cmd.Env = append(cmd.Env, "COMPOSER_ALLOW_SUPERUSER=1")
 			var stderr bytes.Buffer
 			cmd.Stderr = &stderr
 			out, err := cmd.Output()
@@ -311,9 +311,7 @@ func Prune(cache string, before time.Time) error {
 	return failed
 }
 
-// merge unpacks the layers of the steps that step puts together. Shards write the
-// same file twice only where it is the same file; Magento's sri-hashes.json, a
-// list of an area's scripts by path, is joined.
+// merge unpacks the layers of the steps that step puts together.
 func (r *Runner) merge(ctx context.Context, step build.Step, tree string) error {
 	if len(step.Merge) == 0 {
 		return nil
@@ -333,7 +331,7 @@ func (r *Runner) merge(ctx context.Context, step build.Step, tree string) error 
 				return err
 			}
 		}
-		if err := moveInto(part, tree); err != nil {
+		if err := moveInto(part, tree, step.Joined); err != nil {
 			return &StepError{Step: step.Name, Cause: fmt.Sprintf("shard %s: %v", name, err), Hint: "build with --shards=none, and tell which module writes this file"}
 		}
 	}

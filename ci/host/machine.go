@@ -17,8 +17,7 @@ import (
 
 // PHP asks this machine's php what it is and has.
 func PHP(ctx context.Context, environ []string) (*store.PHP, error) {
-	cmd := exec.CommandContext(ctx, "php", "-r", `echo json_encode(["version" => PHP_VERSION, "extensions" => array_map("strtolower", array_merge(get_loaded_extensions(), get_loaded_extensions(true)))]);`)
-	cmd.Env = Environment(environ)
+	cmd := program(ctx, environ, "php", "-r", `echo json_encode(["version" => PHP_VERSION, "extensions" => array_map("strtolower", array_merge(get_loaded_extensions(), get_loaded_extensions(true)))]);`)
 	out, err := cmd.Output()
 	if errors.Is(err, exec.ErrNotFound) {
 		return nil, errors.New("there is no php on the PATH: install php and composer (the README lists the packages), or build with `dagger call build`, which brings its own")

@@ -141,6 +141,30 @@ func Environment(environ []string) []string {
 	return out
 }
 
+// program makes a command of a program on the PATH of environ, which need not be
+// this process's own, and gives it what of environ it may see.
+func program(ctx context.Context, environ []string, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = Environment(environ)
+	cmd.Path, cmd.Err = "", &exec.Error{Name: name, Err: exec.ErrNotFound}
+	for _, kv := range cmd.Env {
+		dirs, ok := strings.CutPrefix(kv, "PATH=")
+		if !ok {
+			continue
+		}
+		for _, dir := range filepath.SplitList(dirs) {
+			if !filepath.IsAbs(dir) {
+				continue // it would be looked for in a tree of the build
+			}
+			if found, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+				cmd.Path, cmd.Err = found, nil
+				return cmd
+			}
+		}
+	}
+	return cmd
+}
+
 // Run runs a step in a tree that its shell has laid out, and packs its layers
 // into r.Results. Where the cache holds the layers of an equal key, tree is left
 // alone and they are taken.
@@ -165,10 +189,18 @@ func (r *Runner) run(ctx context.Context, step build.Step, tree, key string, sta
 	if err := r.merge(ctx, step, tree); err != nil {
 		return Result{}, err
 	}
+	for _, p := range slices.Sorted(maps.Keys(step.Write)) {
+		if err := writeInto(tree, p, step.Write[p]); err != nil {
+			return Result{}, &StepError{Step: step.Name, Cause: err.Error()}
+		}
+	}
 	for _, c := range step.Commands {
 		if err := r.command(ctx, step.Name, c, tree); err != nil {
 			return Result{}, err
 		}
+	}
+	if err := sortJSON(tree, step.Joined); err != nil {
+		return Result{}, &StepError{Step: step.Name, Cause: err.Error()}
 	}
 	for _, e := range step.MustExist {
 		if _, err := os.Lstat(filepath.Join(tree, e.Path)); err != nil {
@@ -194,9 +226,8 @@ func (r *Runner) Pack(ctx context.Context, tree string, spec layer.Spec) (layer.
 
 func (r *Runner) command(ctx context.Context, step string, c build.Command, dir string) error {
 	r.log(Event{Step: step, Command: c.String()})
-	cmd := exec.CommandContext(ctx, c.Args[0], c.Args[1:]...)
+	cmd := program(ctx, r.Environ, c.Args[0], c.Args[1:]...)
 	cmd.Dir = dir
-	cmd.Env = Environment(r.Environ)
 	for _, name := range sortedKeys(c.Env) {
 		cmd.Env = append(cmd.Env, name+"="+c.Env[name])
 	}

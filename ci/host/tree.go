@@ -9,7 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"runtime"
 
@@ -160,10 +159,28 @@ func copyFile(from, to string) error {
 	return err
 }
 
-// linkOrCopy puts a finished blob at a second place.
+// writeInto writes a file of a tree.
+func writeInto(tree, p, content string) error {
+	full := filepath.Join(tree, filepath.FromSlash(p))
+	if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(full, []byte(content), 0o644)
+}
+
+// linkOrCopy puts a finished blob at a second place, unless it is there. One of
+// another size is not: a disk that was full may have cut it short.
 func linkOrCopy(from, to string) error {
-	if _, err := os.Stat(to); err == nil {
+	want, err := os.Stat(from)
+	if err != nil {
+		return err
+	}
+	if got, err := os.Stat(to); err == nil && got.Size() == want.Size() {
 		return nil
+	} else if err == nil {
+		if err := os.Remove(to); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return err
@@ -184,11 +201,9 @@ func linkOrCopy(from, to string) error {
 	return os.Rename(whole, to)
 }
 
-// joined is the file that shards write a part of each.
-const joined = "sri-hashes.json"
-
 // moveInto moves a tree's files into another, which is on the same file system.
-func moveInto(src, dst string) error {
+// A file that both have must be the same, or a JSON object to join.
+func moveInto(src, dst string, joined []string) error {
 	return walk(src, build.Files{}, func(p string, d fs.DirEntry) error {
 		from, to := filepath.Join(src, filepath.FromSlash(p)), filepath.Join(dst, filepath.FromSlash(p))
 		if d.IsDir() {
@@ -198,8 +213,8 @@ func moveInto(src, dst string) error {
 		if !errors.Is(err, fs.ErrExist) {
 			return err
 		}
-		if path.Base(p) == joined {
-			return joinJSON(from, to)
+		if matchesAny(joined, p) {
+			return joinJSON(to, from)
 		}
 		same, err := sameContent(from, to)
 		if err == nil && !same {
@@ -218,16 +233,27 @@ func sameContent(a, b string) (bool, error) {
 	return bytes.Equal(x, y), err
 }
 
-// joinJSON adds the members of one JSON object to another, in a file of its own.
-func joinJSON(from, into string) error {
+// joinJSON writes a JSON object anew, with its members sorted, and adds those of
+// others. The file may be a link that other trees have too.
+func joinJSON(into string, others ...string) error {
 	all := map[string]json.RawMessage{}
-	for _, f := range []string{into, from} {
+	for _, f := range append([]string{into}, others...) {
 		raw, err := os.ReadFile(f)
 		if err != nil {
 			return err
 		}
-		if err := json.Unmarshal(raw, &all); err != nil {
+		var members map[string]json.RawMessage
+		if err := json.Unmarshal(raw, &members); err != nil {
+			if string(bytes.TrimSpace(raw)) == "[]" {
+				continue // PHP's way to write an empty object
+			}
 			return fmt.Errorf("%s: %w", f, err)
+		}
+		for name, value := range members {
+			if other, ok := all[name]; ok && !bytes.Equal(other, value) {
+				return fmt.Errorf("%s: %q differs from what another shard wrote there", f, name)
+			}
+			all[name] = value
 		}
 	}
 	raw, err := json.Marshal(all)
@@ -238,4 +264,20 @@ func joinJSON(from, into string) error {
 		return err
 	}
 	return os.WriteFile(into, raw, 0o644)
+}
+
+// sortJSON gives the JSON objects of a tree that match one order of members.
+func sortJSON(tree string, patterns []string) error {
+	for _, pattern := range patterns {
+		found, err := fs.Glob(os.DirFS(tree), pattern)
+		if err != nil {
+			return err
+		}
+		for _, p := range found {
+			if err := joinJSON(filepath.Join(tree, filepath.FromSlash(p))); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }

@@ -159,6 +159,14 @@ func (s *Store) dirs(dir string) ([]string, error) {
 // HasLock reports whether there is a composer.lock.
 func (s *Store) HasLock() bool { return s.hasLock }
 
+// LockHash is composer.lock's content-hash, which follows from composer.json; "" without a lock.
+func (s *Store) LockHash() string {
+	if s.lock == nil {
+		return ""
+	}
+	return s.lock.ContentHash
+}
+
 // HasModules reports whether app/etc/config.php lists modules; if not, a build enables all of them.
 func (s *Store) HasModules() bool { return s.config.modules() != nil || s.config.hides("modules") }
 

@@ -73,6 +73,7 @@ type deployment struct {
 	reason           string
 	failed           int32     // in a row
 	notBefore        time.Time // when tasks may be started again
+	noRoom           bool      // because there was no room for one
 	rollbackOf       *release
 	release          *release // nil for one that a rollback brought back
 }
@@ -400,7 +401,7 @@ func (s *svc) startTasks(p *deployment, n int32) {
 		if w.hooks.roles != nil {
 			if bad := s.e.badRole(&p.conf.rev.def, nil); bad != "" {
 				s.event("failed to launch a task with (error ECS was unable to assume the role '%s' that was provided for this task. Please verify that the role being passed has the proper trust relationship and permissions and that your IAM user has permissions to pass this role.).", bad)
-				s.fail(p)
+				s.fail(p, patience)
 				break
 			}
 		}
@@ -416,9 +417,13 @@ func (s *svc) startTasks(p *deployment, n int32) {
 		t.tags = s.taskTags(p)
 		if no := t.place(); no != nil {
 			s.event("%s", no.detailed)
-			s.fail(p)
+			if p.noRoom = true; slices.ContainsFunc(s.tasks, func(t *task) bool { return t.desired == "STOPPED" && !t.gone() }) {
+				break // room is being made
+			}
+			s.fail(p, patienceForRoom)
 			break
 		}
+		p.noRoom = false
 		s.tasks = append(s.tasks, t)
 		t.launchNow()
 		names = append(names, fmt.Sprintf("(task %s)", t.id))
@@ -472,17 +477,31 @@ func (s *svc) stopped(t *task) {
 		// A crash later on is no failure to start; the scheduler replaces the task at once.
 		return
 	}
-	s.fail(d)
+	s.fail(d, patience)
+}
+
+// How long the scheduler waits after a task that it could not bring up or place, the first few times. When a task of the
+// service is gone it tries at once.
+const (
+	patience        = 10 * time.Second
+	patienceForRoom = time.Minute
+)
+
+// made is told that a task of the service has given back what it held.
+func (s *svc) made() {
+	if p := s.primary(); p.noRoom {
+		p.noRoom, p.notBefore = false, time.Time{}
+	}
+	s.poke(time.Second)
 }
 
 // fail counts a task that the deployment could not bring up: one that was not placed, did not reach RUNNING, failed a
 // health check, or (as ECS does today although API_Deployment does not say so) ended before it counted as healthy.
 // The more in a row, the longer the scheduler waits ("Amazon ECS service throttle logic": up to 27 minutes).
-func (s *svc) fail(d *deployment) {
+func (s *svc) fail(d *deployment, wait time.Duration) {
 	w := s.e.w
 	d.failed++
 	d.updated = w.now
-	wait := 10 * time.Second
 	for i := int32(3); i < d.failed && wait < 27*time.Minute; i++ {
 		wait = wait * 3 / 2
 	}

@@ -626,7 +626,7 @@ func (t *task) end() {
 		t.stopped = new(w.now)
 		t.set("STOPPED")
 		if t.svc != nil {
-			t.svc.poke(time.Second)
+			t.svc.made()
 		}
 		w.after(time.Hour, t.forget) // "stopped tasks … are visible for at least one hour"
 	}
@@ -636,7 +636,7 @@ func (t *task) end() {
 	}
 	t.set("DEPROVISIONING")
 	if t.svc != nil {
-		t.svc.poke(time.Second)
+		t.svc.made()
 	}
 	w.after(w.between("eni-", t.id, 3*time.Second, 8*time.Second), last)
 }

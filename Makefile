@@ -78,8 +78,9 @@ credentials = $(if $(value COMPOSER_AUTH),--composer-auth=env://COMPOSER_AUTH,$(
 	$(call secret,--magento-public-key,MAGENTO_PUBLIC_KEY) $(call secret,--magento-private-key,MAGENTO_PRIVATE_KEY) \
 	$(call flag,--php-image,PHP_IMAGE) $(call flag,--nginx-image,NGINX_IMAGE)
 export-store = export --path="$$OUT/store" --wipe
-build-only = $(call flag,--revision-time,REVISION_TIME) $(call flag,--repository,REPOSITORY)
-push-only = $(commit) $(build-only)
+provenance = $(call flag,--revision-time,REVISION_TIME) $(call flag,--repository,REPOSITORY)
+build-only = $(provenance) summary
+push-only = $(commit) $(provenance)
 
 engine:
 	@command -v $(DAGGER) >/dev/null 2>&1 || { \

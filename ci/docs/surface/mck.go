@@ -2,7 +2,6 @@ package surface
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"os/exec"
 	"regexp"
@@ -10,13 +9,13 @@ import (
 )
 
 // ReadMck asks a compiled mck for its verbs and their flags: what --help shows.
-func ReadMck(ctx context.Context, program string) (Verbs, error) {
+func ReadMck(program string) (Verbs, error) {
 	v := Verbs{}
-	return v, v.read(ctx, program, "")
+	return v, v.read(program, "")
 }
 
-func (v Verbs) read(ctx context.Context, program, verb string) error {
-	help, err := exec.CommandContext(ctx, program, append(strings.Fields(verb), "--help")...).CombinedOutput()
+func (v Verbs) read(program, verb string) error {
+	help, err := exec.Command(program, append(strings.Fields(verb), "--help")...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("mck %s --help: %w\n%s", verb, err, help)
 	}
@@ -28,7 +27,7 @@ func (v Verbs) read(ctx context.Context, program, verb string) error {
 		if sub == "help" || sub == "completion" {
 			continue
 		}
-		if err := v.read(ctx, program, strings.TrimSpace(verb+" "+sub)); err != nil {
+		if err := v.read(program, strings.TrimSpace(verb+" "+sub)); err != nil {
 			return err
 		}
 	}
@@ -40,8 +39,8 @@ var (
 	helpVerb = regexp.MustCompile(`^  ([a-z][a-z-]*) `)
 )
 
-// parseHelp reads what cobra prints. Flags are nil when it shows none: the verb
-// reads its arguments itself.
+// parseHelp reads what cobra prints. Flags are nil when there are none: the verb
+// reads its arguments itself, or has none.
 func parseHelp(help string) (flags Flags, verbs []string) {
 	section := ""
 	for lines := bufio.NewScanner(strings.NewReader(help)); lines.Scan(); {
@@ -67,6 +66,9 @@ func parseHelp(help string) (flags Flags, verbs []string) {
 				verbs = append(verbs, m[1])
 			}
 		}
+	}
+	if len(flags) == 2 { // -h and --help, which cobra adds by itself
+		return nil, verbs
 	}
 	return flags, verbs
 }

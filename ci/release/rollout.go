@@ -232,6 +232,9 @@ func (x *run) guard(ctx context.Context, todo []*servicePlan) error {
 		return halt(Broken, "the services cannot be read right before the roll, so none was touched: %v", err)
 	}
 	for _, p := range todo {
+		if p.adopt {
+			continue // what became of it meanwhile, the wait tells
+		}
 		svc, ok := now[p.name]
 		if !ok || aws.ToString(svc.Status) != "ACTIVE" {
 			return halt(Broken, "service %s was deleted since the preflight; no service was touched", p.name)
@@ -370,7 +373,9 @@ func (x *run) follow(ctx context.Context, targets []ecs.Target, timeout time.Dur
 func (x *run) followBack(ctx context.Context, targets []ecs.Target) []ecs.Outcome {
 	f := x.follower()
 	f.All = true
-	outcomes := f.Follow(ctx, x.req.Cluster, targets, x.req.Timeout)
+	// However short the wait for the release was to be: a roll back takes as
+	// long as a rollout does.
+	outcomes := f.Follow(ctx, x.req.Cluster, targets, max(x.req.Timeout, DefaultTimeout))
 	for _, o := range outcomes {
 		b := x.service(o.Service).res.Rollback
 		b.Verdict, b.Reason, b.Samples = o.Verdict, o.Reason, o.Samples

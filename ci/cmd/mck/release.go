@@ -270,6 +270,16 @@ func newReleaser(ctx context.Context, e *env, s config.AWS, c connection) (*rele
 	return release.New(release.NewClients(cfg), o), nil
 }
 
+// usage makes wrong arguments an error of usage.
+func usage(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return &exitError{exitUsage, fmt.Errorf("%w (see '%s --help')", err, cmd.CommandPath())}
+		}
+		return nil
+	}
+}
+
 // checked refuses a request that is wrong in itself.
 func checked(r release.Request) (release.Request, error) {
 	if err := r.Check(); err != nil {
@@ -330,7 +340,7 @@ func deployCommand(e *env, cmd *cobra.Command, out outputFlags, do func(*release
 	load := bindSettings(cmd, e, &s)
 	edits.bind(cmd)
 	out.bind(cmd)
-	cmd.Args = cobra.NoArgs
+	cmd.Args = usage(cobra.NoArgs)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		ctx := cmd.Context()
 		if err := load(ctx); err != nil {
@@ -375,7 +385,7 @@ again, waits for it, flushes the cache and moves cron. The database stays as it 
 Exit codes: 0 the earlier build runs; 2 usage or settings; 3 refused before any
 change; 6 the services are not back; 7 timed out; 8 superseded by another
 deployment; 1 anything else.`,
-		Args: cobra.NoArgs,
+		Args: usage(cobra.NoArgs),
 	}
 	load := bindSettings(cmd, e, &s)
 	out.bind(cmd)
@@ -412,7 +422,7 @@ func newStatusCommand(e *env) *cobra.Command {
 tasks, and where they do not agree.
 
 Exit codes: 0 shown; 2 usage or settings; 1 something could not be read.`,
-		Args: cobra.NoArgs,
+		Args: usage(cobra.NoArgs),
 	}
 	load := bindSettings(cmd, e, &s)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the status as JSON")
@@ -488,7 +498,7 @@ func newHistoryCommand(e *env) *cobra.Command {
 days. A build and a person are known of what mck released.
 
 Exit codes: 0 shown; 2 usage or settings; 1 something could not be read.`,
-		Args: cobra.NoArgs,
+		Args: usage(cobra.NoArgs),
 	}
 	load := bindSettings(cmd, e, &s)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the history as JSON")
@@ -528,7 +538,7 @@ network, shows its log, and ends with the command's exit code:
 
 Without an exit code of the command: 2 usage or settings; 3 refused; 7 timed out;
 1 anything else.`,
-		Args: cobra.MinimumNArgs(1),
+		Args: usage(cobra.MinimumNArgs(1)),
 	}
 	load := bindSettings(cmd, e, &s)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
@@ -580,7 +590,7 @@ func newEnvListCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the environment of every container; secret values are not shown",
-		Args:  cobra.NoArgs,
+		Args:  usage(cobra.NoArgs),
 	}
 	load := bindSettings(cmd, e, &s)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the list as JSON")
@@ -618,7 +628,7 @@ func newEnvChangeCommand(e *env, set bool) *cobra.Command {
 		Use:   "unset NAME...",
 		Short: "Remove variables, and roll the services",
 		Long:  "unset removes variables from the containers that run the store's code, or with\nCONTAINER/NAME from that one, and rolls the services. The build stays.\n" + deployExitCodes,
-		Args:  cobra.MinimumNArgs(1),
+		Args:  usage(cobra.MinimumNArgs(1)),
 	}
 	if set {
 		cmd.Use, cmd.Short = "set NAME=VALUE...", "Set variables, and roll the services"

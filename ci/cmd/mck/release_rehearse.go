@@ -29,7 +29,7 @@ this process is reached.
   mck rehearse --all
 
 Exit codes: 0 all as expected; 1 a verdict or a state differs; 2 usage.`,
-		Args: cobra.NoArgs,
+		Args: usage(cobra.NoArgs),
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&name, "scenario", "", "play this one, and show it as it goes")

@@ -114,7 +114,11 @@ func Scenarios() []Scenario {
 
 		// Rollouts that fail.
 		{Name: "no capacity", Want: rolledBack, Behave: new301(awssim.Behavior{NoCapacity: true})},
-		{Name: "port conflict on EC2", Want: rolledBack, World: hostPorts, Request: both(onlyWeb, noMigration)},
+		// The roll back needs the ports as well that the old tasks hold.
+		{Name: "port conflict on EC2", Want: notRolledBack, World: hostPorts, Request: both(onlyWeb, noMigration)},
+		{Name: "port conflict on EC2, old tasks may stop first", Want: released, World: hostPorts, Request: both(onlyWeb, both(noMigration, func(r *release.Request) {
+			r.MinHealthyPercent, r.NoCacheFlush = aws.Int32(50), true
+		}))},
 		{Name: "crash loop, circuit breaker rolls back", Want: rolledBack, Behave: crashLoop, Also: checks(explained("exit code 255"))},
 		{Name: "crash loop, circuit breaker without roll back", Want: rolledBack, World: breaker(true, false), Behave: crashLoop},
 		{Name: "crash loop, no circuit breaker", Want: timedOut, World: breaker(false, false), Behave: crashLoop, Also: checks(ServicesRunBefore, explained("exit code 255"))},

@@ -114,8 +114,7 @@ func Scenarios() []Scenario {
 
 		// Rollouts that fail.
 		{Name: "no capacity", Want: rolledBack, Behave: new301(awssim.Behavior{NoCapacity: true})},
-		// The roll back needs the ports as well that the old tasks hold.
-		{Name: "port conflict on EC2", Want: notRolledBack, World: hostPorts, Request: both(onlyWeb, noMigration)},
+		{Name: "port conflict on EC2", Want: rolledBack, World: hostPorts, Request: both(onlyWeb, noMigration)},
 		{Name: "port conflict on EC2, old tasks may stop first", Want: released, World: hostPorts, Request: both(onlyWeb, both(noMigration, func(r *release.Request) {
 			r.MinHealthyPercent, r.NoCacheFlush = aws.Int32(50), true
 		}))},

@@ -82,7 +82,8 @@ func Scenarios() []Scenario {
 		}},
 		{Name: "several web containers", Want: released, World: severalWeb},
 		{Name: "repositories not named", Want: released, Request: func(r *release.Request) { r.Repositories = nil }, World: noForeignECR},
-		{Name: "old revisions deregistered", Want: released, First: asks(build(Build)), Request: func(r *release.Request) { r.Build = "302"; r.KeepRevisions = 1 }, Also: checks(returnable)},
+		{Name: "old revisions deregistered", Want: released, First: asks(build(Build), build("302"), build(Build)), Request: func(r *release.Request) { r.Build = "302"; r.KeepRevisions = 1 }, Also: checks(calledTimes("ecs:DeregisterTaskDefinition", 6), returnable)},
+		{Name: "who releases is asked of AWS", Want: released, Request: func(r *release.Request) { r.By = "" }, Also: checks(releasedBy("user/deployer"))},
 
 		// Releases that are refused before anything was changed.
 		{Name: "image missing", Want: refused, Request: build("399")},
@@ -954,16 +955,38 @@ func everyFieldKept(s *Stage, _ *release.Result) error {
 	return nil
 }
 
-// returnable wants that what ran before can still be returned to, and that
-// something was deregistered.
+// releasedBy wants a name on the revisions.
+func releasedBy(name string) Check {
+	return func(s *Stage, r *release.Result) error {
+		for _, rev := range r.Revisions {
+			out, err := s.revision(rev.After)
+			if err != nil {
+				return err
+			}
+			if by := ecs.Tag(out.Tags, release.TagBy); !strings.HasSuffix(by, name) {
+				return fmt.Errorf("%s says that %q released it", ecs.RevisionName(rev.After), by)
+			}
+		}
+		return nil
+	}
+}
+
+// returnable wants that what ran before, and what ran before that, can still
+// be returned to.
 func returnable(s *Stage, r *release.Result) error {
 	for _, rev := range r.Revisions {
 		out, err := s.revision(rev.Before)
 		if err != nil {
 			return err
 		}
-		if out.TaskDefinition.Status != types.TaskDefinitionStatusActive {
-			return fmt.Errorf("%s was deregistered, and might be returned to", ecs.RevisionName(rev.Before))
+		earlier, err := s.revision(ecs.Tag(out.Tags, release.TagReplaces))
+		if err != nil {
+			return err
+		}
+		for _, td := range []*types.TaskDefinition{out.TaskDefinition, earlier.TaskDefinition} {
+			if td.Status != types.TaskDefinitionStatusActive {
+				return fmt.Errorf("%s was deregistered, and might be returned to", ecs.RevisionName(aws.ToString(td.TaskDefinitionArn)))
+			}
 		}
 	}
 	return nil

@@ -73,7 +73,7 @@ func newCheckCommand(e *env) *cobra.Command {
 surprise you, and what to do about each. It runs nothing of the store.
 
 The exit code is 1 if the store cannot be built.`,
-		Args: cobra.NoArgs,
+		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			report, _, _, err := f.check(cmd.Context(), e)
 			if err != nil {
@@ -101,7 +101,7 @@ func newComposerCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "composer",
 		Short: "Install the store's packages: the store as it runs, in OUT/store",
-		Args:  cobra.NoArgs,
+		Args:  usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return f.withJob(cmd.Context(), e, nil, func(ctx context.Context, j *host.Job, _ *store.Store) error {
 				tree, err := j.Install(ctx)
@@ -122,13 +122,13 @@ func newPrecompileCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "precompile",
 		Short: "Install and compile the store, with its static content, in OUT/store",
-		Args:  cobra.NoArgs,
+		Args:  usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			r, err := rel.release(cmd.Context(), e, f.source, "latest")
+			if err != nil {
+				return err
+			}
 			return f.withJob(cmd.Context(), e, nil, func(ctx context.Context, j *host.Job, _ *store.Store) error {
-				r, err := rel.release(ctx, e, f.source, "latest")
-				if err != nil {
-					return err
-				}
 				tree, err := j.Install(ctx)
 				if err != nil {
 					return err
@@ -330,10 +330,15 @@ type built struct {
 	Seconds float64          `json:"seconds"`
 }
 
+// imageFlags are what build needs to know beside what precompile does.
+type imageFlags struct {
+	releaseFlags
+	platform, phpBase, nginxBase string
+}
+
 func newBuildCommand(e *env) *cobra.Command {
 	var f buildFlags
-	var rel releaseFlags
-	var platform, phpBase, nginxBase string
+	var im imageFlags
 	cmd := &cobra.Command{
 		Use:   "build",
 		Short: "Build the store's two images, as OCI layouts OUT/magento2 and OUT/nginx",
@@ -344,70 +349,75 @@ crane and 'mck push' read them. No container engine is needed.
 A base is a registry's image (php:8.3-fpm-bookworm), an OCI layout (oci:DIR), an
 OCI archive (oci-archive:FILE) or scratch. The php base must have the extensions
 that the store needs; 'dagger call php-base' makes one.`,
-		Args: cobra.NoArgs,
+		Args: usage(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			start := e.now()
-			buildNum := rel.buildNum
-			if buildNum == "" {
-				buildNum = "latest"
+			done, err := f.build(cmd.Context(), e, im)
+			if err != nil {
+				return err
 			}
-			var bases host.Bases
-			open := func(s *store.Store, here store.PHP) ([]store.Finding, error) {
-				if phpBase == "" {
-					phpBase = build.PHPImage(s.PHPMinor())
-				}
-				bases = host.Bases{build.Magento: {Ref: phpBase}, build.Nginx: {Ref: nginxBase}}
-				if err := bases.Open(cmd.Context(), platform); err != nil {
-					return nil, err
-				}
-				return checkBase(bases[build.Magento], s, here)
+			if f.json {
+				return writeJSON(e.stdout, done)
 			}
-			return f.withJob(cmd.Context(), e, open, func(ctx context.Context, j *host.Job, s *store.Store) error {
-				r, err := rel.release(ctx, e, f.source, buildNum)
-				if err != nil {
-					return err
-				}
-				tree, err := j.Install(ctx)
-				if err != nil {
-					return err
-				}
-				if err := j.Precompile(ctx, tree); err != nil {
-					return err
-				}
-				layers, err := j.Layers()
-				if err != nil {
-					return err
-				}
-				images, err := j.Runner.Images(ctx, tree, r, platform, layers, bases)
-				if err != nil {
-					return err
-				}
-				if err := host.WriteLayouts(f.out, r, images); err != nil {
-					return err
-				}
-				steps, err := j.Results()
-				if err != nil {
-					return err
-				}
-				done := built{Release: r, PHP: s.PHPMinor(), Version: s.MagentoVersion(), Steps: steps, Images: images, Seconds: e.now().Sub(start).Seconds()}
-				if f.json {
-					return writeJSON(e.stdout, done)
-				}
-				host.PrintImages(e.stdout, images)
-				fmt.Fprintf(e.stdout, "build %s of %s in %.1f s: %s, %s\n", r.BuildNum, s.MagentoVersion(), done.Seconds, filepath.Join(f.out, build.Magento), filepath.Join(f.out, build.Nginx))
-				return nil
-			})
+			host.PrintImages(e.stdout, done.Images)
+			fmt.Fprintf(e.stdout, "build %s of %s in %.1f s: %s, %s\n", done.BuildNum, done.Version, done.Seconds, filepath.Join(f.out, build.Magento), filepath.Join(f.out, build.Nginx))
+			return nil
 		},
 	}
 	f.addRunTo(cmd, "the images go to OUT/magento2 and OUT/nginx, replacing what is there")
 	fl := cmd.Flags()
-	fl.StringVar(&rel.buildNum, "build-num", "", "the build's number, and its images' tag (default: latest)")
-	fl.StringVar(&rel.revision, "revision", "", "the commit that is built (default: the commit of the store's git repository)")
-	fl.StringVar(&rel.contentVersion, "content-version", "", "version in static URLs (default: the time of the commit, in seconds)")
-	fl.StringVar(&platform, "platform", "linux/amd64", "the images' platform; the store itself is the same on all")
-	fl.StringVar(&phpBase, "php-base", "", "base of image magento2 (default: the official php-fpm image of the PHP that the store asks for)")
-	fl.StringVar(&nginxBase, "nginx-base", build.NginxImage, "base of image nginx")
+	fl.StringVar(&im.buildNum, "build-num", "latest", "the build's number, and its images' tag")
+	fl.StringVar(&im.revision, "revision", "", "the commit that is built (default: the commit of the store's git repository)")
+	fl.StringVar(&im.contentVersion, "content-version", "", "version in static URLs (default: the time of the commit, in seconds)")
+	fl.StringVar(&im.platform, "platform", "linux/amd64", "the images' platform; the store itself is the same on all")
+	fl.StringVar(&im.phpBase, "php-base", "", "base of image magento2 (default: the official php-fpm image of the PHP that the store asks for)")
+	fl.StringVar(&im.nginxBase, "nginx-base", build.NginxImage, "base of image nginx")
 	return cmd
+}
+
+// build makes the images and writes them to f.out.
+func (f *buildFlags) build(ctx context.Context, e *env, im imageFlags) (done built, err error) {
+	start := e.now()
+	r, err := im.release(ctx, e, f.source, im.buildNum)
+	if err != nil {
+		return done, err
+	}
+	bases := host.Bases{build.Magento: {Ref: im.phpBase}, build.Nginx: {Ref: im.nginxBase}}
+	open := func(s *store.Store, here store.PHP) ([]store.Finding, error) {
+		if im.phpBase == "" {
+			bases[build.Magento] = host.Base{Ref: build.PHPImage(s.PHPMinor())}
+		}
+		if err := bases.Open(ctx, im.platform); err != nil {
+			return nil, err
+		}
+		return checkBase(bases[build.Magento], s, here)
+	}
+	err = f.withJob(ctx, e, open, func(ctx context.Context, j *host.Job, s *store.Store) error {
+		tree, err := j.Install(ctx)
+		if err != nil {
+			return err
+		}
+		if err := j.Precompile(ctx, tree); err != nil {
+			return err
+		}
+		layers, err := j.Layers()
+		if err != nil {
+			return err
+		}
+		images, err := j.Runner.Images(ctx, tree, r, im.platform, layers, bases)
+		if err != nil {
+			return err
+		}
+		if err := host.WriteLayouts(f.out, r, images); err != nil {
+			return err
+		}
+		steps, err := j.Results()
+		if err != nil {
+			return err
+		}
+		done = built{Release: r, PHP: s.PHPMinor(), Version: s.MagentoVersion(), Steps: steps, Images: images, Seconds: e.now().Sub(start).Seconds()}
+		return nil
+	})
+	return done, err
 }
 
 // checkBase judges the PHP of the base that image magento2 stands on, as far as a

@@ -136,6 +136,7 @@ words, as the Dagger module's functions, with no container engine.
 		newEnvCommand(e),
 		newHistoryCommand(e),
 		newRehearseCommand(e),
+		newDemoCommand(e),
 		newLegacyCommand(e),
 	)
 	return root

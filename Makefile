@@ -98,7 +98,11 @@ check: engine ## Say all that can be said about the store before building it
 	$(call verb,check,$(store))
 
 lock: engine ## Add the composer.lock and the module list that the store lacks
+ifeq ($(ENGINE),host)
+	@echo "This needs dagger: make lock. For composer.lock alone: composer update --no-install --working-dir=$(or $(SOURCE),magento)" >&2; exit 1
+else
 	$(call verb,lock,$(store))
+endif
 
 composer: engine ## Install the store's packages, in out/store
 	$(call verb,composer,$(steps),$(export-store))

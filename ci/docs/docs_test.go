@@ -184,6 +184,10 @@ func TestMakefile(t *testing.T) {
 			switch target {
 			case "help", "engine", "packages", "test", "lint", "e2e", "demo":
 				continue
+			case "lock":
+				if engine == "host" { // it says what to do instead
+					continue
+				}
 			}
 			cmd := exec.Command("make", append([]string{"-n", target, "ENGINE=" + engine, "DAGGER=dagger"}, set...)...)
 			cmd.Dir = repository

@@ -16,8 +16,9 @@ import (
 
 // Module is a Dagger module written in Go, as its source declares it.
 type Module struct {
-	types map[string]map[string]function // by Go type ("Build", "dagger.Container"), by name on the command line
-	main  string
+	types       map[string]map[string]function // by Go type ("Build", "dagger.Container"), by name on the command line
+	main        string                         // Go type of the module's own object
+	constructor function
 }
 
 // function is what can be called on an object.
@@ -169,8 +170,7 @@ func (m *Module) read(fset *token.FileSet, f *ast.File, pkg string) {
 		case fn.Recv != nil:
 			m.add(object(fn.Recv.List[0].Type, pkg), fn.Name.Name, made)
 		case fn.Name.Name == "New" && pkg == "":
-			m.main = made.returns
-			m.add("", "New", made)
+			m.main, m.constructor = made.returns, made
 		}
 	}
 }
@@ -222,7 +222,7 @@ func (m *Module) Functions() []string {
 }
 
 // ConstructorFlags are the flags that stand before a function's name.
-func (m *Module) ConstructorFlags() Flags { return m.types[""]["new"].flags }
+func (m *Module) ConstructorFlags() Flags { return m.constructor.flags }
 
 // FunctionFlags are the flags of one of the module's own functions; nil: there is
 // none of that name.
@@ -242,7 +242,7 @@ func (m *Module) Check(args []string) error {
 		return nil
 	}
 	args = args[1:]
-	typ, f := m.main, m.types[""]["new"]
+	typ, f := m.main, m.constructor
 	for {
 		var found []string
 		if args, found, err = f.flags.with(daggerFlags).given(args); err != nil {

@@ -56,7 +56,7 @@ type Flags map[string]bool
 // given reads flags off the front of args and returns what is left from the first
 // word that is none, and the flags found.
 func (f Flags) given(args []string) (rest []string, found []string, err error) {
-	for len(args) > 0 && strings.HasPrefix(args[0], "-") && args[0] != "-" {
+	for len(args) > 0 && strings.HasPrefix(args[0], "-") && args[0] != "-" && args[0] != "--" {
 		name, _, inline := strings.Cut(args[0], "=")
 		takes, ok := f[name]
 		if !ok && !strings.HasPrefix(name, "--") && len(name) > 2 { // -ooutput
@@ -121,7 +121,7 @@ func (v Verbs) Check(args []string) error {
 		if err != nil {
 			return err
 		}
-		if len(rest) > 0 { // a word of the verb's own
+		if len(rest) > 0 && rest[0] != "--" { // a word of the verb's own
 			rest = rest[1:]
 		}
 		args = rest

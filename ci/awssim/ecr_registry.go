@@ -188,6 +188,13 @@ type repoKey struct{}
 // serveBlob hands a request on to the registry of blobs.
 func (p *dataPlane) serveBlob(t ociTarget) func(http.ResponseWriter, *http.Request) {
 	return func(rw http.ResponseWriter, r *http.Request) {
+		// The registry of blobs takes one upload at a time, from its first byte to its last. Over HTTP/2, where requests
+		// share a connection, one that waits its turn keeps the bytes of the one before it from coming in.
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return // the client is gone
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
 		// ECR does not mount blobs of other repositories unless the registry is set to: the client has to upload.
 		q := r.URL.Query()
 		q.Del("mount")

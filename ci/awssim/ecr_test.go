@@ -50,9 +50,11 @@ func startHub(t *testing.T, cfg awssim.Config) *hub {
 	t.Helper()
 	h := &hub{rig: start(t, cfg)}
 	h.api = ecr.NewFromConfig(h.w.ClientConfig())
-	h.srv = httptest.NewTLSServer(h.w.Handler())
-	t.Cleanup(h.srv.Close)
+	h.srv = httptest.NewUnstartedServer(h.w.Handler())
+	h.srv.EnableHTTP2 = true
 	h.srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	h.srv.StartTLS()
+	t.Cleanup(h.srv.Close)
 	h.must(h.w.SetRegistryEndpoint(h.srv.URL))
 	h.host = strings.TrimPrefix(h.srv.URL, "https://")
 	return h
@@ -155,6 +157,17 @@ func TestRegistry(t *testing.T) {
 	h.must(remote.Delete(h.ref(repo+":1"), h.options(h.login())...))
 	if _, err := remote.Head(h.ref(repo+"@"+digest.String()), h.options(h.login())...); err == nil {
 		t.Error("the image is there without a tag")
+	}
+}
+
+// Large layers are uploaded side by side over one connection.
+func TestRegistryTakesLayersSideBySide(t *testing.T) {
+	h := startHub(t, awssim.Config{})
+	im, err := random.Image(2<<20, 4)
+	h.must(err)
+	h.must(h.push(repo+":1", im, h.login()))
+	if _, err := remote.Head(h.ref(repo+":1"), h.options(h.login())...); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -330,16 +330,18 @@ func (r *Registry) send(ctx context.Context, uploads []*upload) error {
 }
 
 // every is how many bytes of a large blob are sent from one progress line to the next.
-const every = 64 << 20
+const every = 32 << 20
 
 func (r *Registry) sendBlob(ctx context.Context, u *upload, i int, p pending) (int64, error) {
 	start := r.o.Now()
 	label := fmt.Sprintf("%s: %d/%d %s", u.Name, i+1, len(u.blobs), p.name)
 	m := &meter{}
-	var shown atomic.Int64 // a request that is repeated may still be read from
-	m.more = func(sent int64) {
-		if last := shown.Load(); sent-last >= every && shown.CompareAndSwap(last, sent) {
-			r.progressf("%s: %s of %s", label, size(sent), size(p.size))
+	if p.size >= every {
+		var next atomic.Int64 // a request that is repeated may still be read from
+		m.more = func(sent int64) {
+			if due := next.Load(); sent >= due && next.CompareAndSwap(due, sent+every) {
+				r.progressf("%s: %s of %s", label, size(sent), size(p.size))
+			}
 		}
 	}
 	if err := r.pusher.Upload(withMeter(ctx, m), u.repo, p.layer); err != nil {

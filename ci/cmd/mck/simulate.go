@@ -120,11 +120,14 @@ func serve(ctx context.Context, e *env, world *awssim.World, listen string, secu
 	if err := printVariables(e.stdout, world, scheme, address.String(), bundle); err != nil {
 		return err
 	}
-	stopped := make(chan error, 1)
+	stopped := make(chan struct{})
 	context.AfterFunc(ctx, func() {
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
-		stopped <- server.Shutdown(grace)
+		if server.Shutdown(grace) != nil { // somebody is still talking
+			server.Close()
+		}
+		close(stopped)
 	})
 	if secure {
 		err = server.ServeTLS(l, "", "")
@@ -132,7 +135,8 @@ func serve(ctx context.Context, e *env, world *awssim.World, listen string, secu
 		err = server.Serve(l)
 	}
 	if errors.Is(err, http.ErrServerClosed) {
-		return <-stopped
+		<-stopped
+		return nil
 	}
 	return err
 }

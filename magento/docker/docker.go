@@ -13,7 +13,7 @@ import (
 	"github.com/magecloudkit/pipeline/ci/layer"
 )
 
-//go:embed all:*
+//go:embed all:php all:nginx
 var files embed.FS
 
 // Directory is where an image's files stand below docker/: DIRECTORY/rootfs is

@@ -1,0 +1,20 @@
+// Package test tests the pipeline end to end on a real Dagger engine: through the
+// SDK, as other modules and programs call it, and through the dagger command line,
+// as people and CI machines do. It is a Go module of its own, so that the module
+// at the root needs nothing of dagger.io/dagger.
+//
+// Where no engine answers, it says so in one line and passes: `make e2e`.
+//
+// Settings, all from the environment:
+//
+//	MCK_E2E_PHP_IMAGE       image with the PHP that builds (--php-image); default: what the store asks for
+//	MCK_E2E_BARE_PHP_IMAGE  an official php image without PHP extensions that can be compiled without PECL;
+//	                        without it nothing is tested about adding extensions
+//	MCK_E2E_REGISTRY        HOST:PORT of a registry that the engine and this machine may push to, plain HTTP;
+//	                        without it images are compared as archives only
+//	MCK_E2E_PRUNE           1: empty the engine's cache in the middle of the test for equal layers
+//	MCK_E2E_STORE           directory with a real store to build instead of testdata/store
+//	MCK_E2E_LOCALES         its locales, separated by commas; default: those that it uses
+//
+// Comparisons with mck on this machine need php on the PATH.
+package test

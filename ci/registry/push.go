@@ -60,7 +60,7 @@ type Pushed struct {
 	Blobs        []Blob   `json:"blobs"`
 	BytesSent    int64    `json:"bytesSent"`
 	BytesSkipped int64    `json:"bytesSkipped"`
-	Seconds      float64  `json:"seconds"` // until its last blob was there
+	Seconds      float64  `json:"seconds"` // until it was there, by digest
 }
 
 // Blob is a layer or the configuration of an image.

@@ -151,7 +151,7 @@ func randomWorld(r *rand.Rand) world {
 	return w
 }
 
-// protected is the oracle: it finds what must not be deleted by going through the definition in the issue one clause
+// protected is the oracle: it finds what must not be deleted by going through the rule one clause
 // after the other, over the whole inventory for every image, with none of the planner's code.
 func (w world) protected() map[string]bool {
 	must := map[string]bool{} // "repository digest"

@@ -18,6 +18,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,7 +27,7 @@ import (
 )
 
 func newSimulateCommand(e *env) *cobra.Command {
-	var listen, topology string
+	var listen, name, topology string
 	var speed float64
 	var secure, calls bool
 	cmd := &cobra.Command{
@@ -61,11 +62,12 @@ state are at /_sim/: see the documentation of the package ci/awssim.`,
 			if err != nil {
 				return &exitError{exitUsage, err}
 			}
-			return serve(cmd.Context(), e, world, listen, secure)
+			return serve(cmd.Context(), e, world, listen, name, secure)
 		},
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&listen, "listen", "127.0.0.1:4566", "address to serve at; port 0 takes any that is free")
+	fl.StringVar(&name, "name", "", "name that clients reach it by, where that is not its address: aws for 'dagger call --aws-endpoint'")
 	fl.Float64Var(&speed, "speed", 1, "how many seconds pass there in one of ours")
 	fl.StringVar(&topology, "topology", "", "JSON file with what there is at the start (default: MageCloudKit's own)")
 	fl.BoolVar(&secure, "tls", false, "serve over TLS, with a certificate made for it")
@@ -89,7 +91,7 @@ func readTopology(path string) (*awssim.Topology, error) {
 }
 
 // serve serves a world until the context ends.
-func serve(ctx context.Context, e *env, world *awssim.World, listen string, secure bool) error {
+func serve(ctx context.Context, e *env, world *awssim.World, listen, name string, secure bool) error {
 	l, err := net.Listen("tcp", listen)
 	if err != nil {
 		return fmt.Errorf("cannot serve at %s: %w", listen, err)
@@ -99,6 +101,10 @@ func serve(ctx context.Context, e *env, world *awssim.World, listen string, secu
 	if address.IP.IsUnspecified() { // that is where it listens, not where it is reached
 		address = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: address.Port}
 	}
+	reached := address.String()
+	if name != "" {
+		reached = net.JoinHostPort(name, strconv.Itoa(address.Port))
+	}
 	scheme, bundle := "http", ""
 	server := &http.Server{
 		Handler: world.Handler(), ReadHeaderTimeout: time.Minute,
@@ -106,7 +112,7 @@ func serve(ctx context.Context, e *env, world *awssim.World, listen string, secu
 	}
 	if secure {
 		scheme = "https"
-		certificate, file, err := selfSigned(address.IP, e.now())
+		certificate, file, err := selfSigned(address.IP, name, e.now())
 		if err != nil {
 			return err
 		}
@@ -114,10 +120,10 @@ func serve(ctx context.Context, e *env, world *awssim.World, listen string, secu
 		bundle = file
 		server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate}}
 	}
-	if err := world.SetRegistryEndpoint(scheme + "://" + address.String()); err != nil {
+	if err := world.SetRegistryEndpoint(scheme + "://" + reached); err != nil {
 		return err
 	}
-	if err := printVariables(e.stdout, world, scheme, address.String(), bundle); err != nil {
+	if err := printVariables(e.stdout, world, scheme, reached, bundle); err != nil {
 		return err
 	}
 	stopped := make(chan struct{})
@@ -164,7 +170,7 @@ func printVariables(w io.Writer, world *awssim.World, scheme, address, bundle st
 }
 
 // selfSigned makes a certificate for an address of this machine, and a file with it that a client can trust.
-func selfSigned(ip net.IP, now time.Time) (tls.Certificate, string, error) {
+func selfSigned(ip net.IP, name string, now time.Time) (tls.Certificate, string, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return tls.Certificate{}, "", err
@@ -175,6 +181,9 @@ func selfSigned(ip net.IP, now time.Time) (tls.Certificate, string, error) {
 		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		IsCA: true, BasicConstraintsValid: true, // it is its own authority
 		IPAddresses: []net.IP{ip}, DNSNames: []string{"localhost"},
+	}
+	if name != "" {
+		template.DNSNames = append(template.DNSNames, name)
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {

@@ -178,6 +178,9 @@ type Options struct {
 	// real store's vendor directory. Only a lock tells what is a test and what
 	// a package loads, so without one they stay.
 	StripTests bool
+	// Ignore are paths in the source that are not the store's: where results and
+	// caches go, when that is inside of it.
+	Ignore []string
 }
 
 // The names of the steps. A shard's is Static, a dot, and its theme and locale.
@@ -296,7 +299,7 @@ func composerStep(s Store, o Options) Step {
 	}
 	inputs := Files{
 		Include: s.ComposerInputs.Include,
-		Exclude: slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(left), s.ComposerInputs.Exclude...)))),
+		Exclude: slices.Compact(slices.Sorted(slices.Values(slices.Concat(left, s.ComposerInputs.Exclude, o.Ignore)))),
 	}
 	install := composer("install", "--no-dev", "--prefer-dist", "--no-interaction", "--no-progress", "--no-ansi", "--optimize-autoloader")
 	install.Secrets = []string{"COMPOSER_AUTH"}

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -51,7 +50,7 @@ func (j *Job) Install(ctx context.Context) (string, error) {
 	if err := clone(packages, tree, writtenInPlace); err != nil {
 		return "", fmt.Errorf("copying the installed packages: %w", err)
 	}
-	if err := copyFiles(j.Source, tree, *app.Overlay); err != nil {
+	if err := copyStore(j.Source, tree, *app.Overlay); err != nil {
 		return "", fmt.Errorf("reading the store: %w", err)
 	}
 	_, err = j.Runner.Run(ctx, app, tree)
@@ -79,7 +78,7 @@ func (j *Job) composer(ctx context.Context) (string, error) {
 		}
 	}
 	tree := j.tree(build.Composer)
-	if err := copyFiles(j.Source, tree, *step.Overlay); err != nil {
+	if err := copyStore(j.Source, tree, *step.Overlay); err != nil {
 		return "", fmt.Errorf("reading the store: %w", err)
 	}
 	if _, err := j.Runner.run(ctx, step, tree, key, start); err != nil {
@@ -91,15 +90,15 @@ func (j *Job) composer(ctx context.Context) (string, error) {
 	return keep(tree, kept)
 }
 
-// What is kept of composer's run: its tree, and how many files that has.
+// What is kept of composer's run: its tree, and what that looked like.
 const (
 	keptTree  = "tree"
-	keptCount = "files"
+	keptState = "state"
 )
 
 // keep offers a tree to later builds, and returns where it is from now on.
 func keep(tree, kept string) (string, error) {
-	n, err := countFiles(tree)
+	state, err := treeState(tree)
 	if err != nil {
 		return "", err
 	}
@@ -107,7 +106,7 @@ func keep(tree, kept string) (string, error) {
 	if err := os.MkdirAll(tmp, 0o755); err != nil {
 		return "", err
 	}
-	if err := os.WriteFile(filepath.Join(tmp, keptCount), []byte(strconv.Itoa(n)), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(tmp, keptState), []byte(state), 0o644); err != nil {
 		return "", err
 	}
 	if err := os.Rename(tree, filepath.Join(tmp, keptTree)); err != nil {
@@ -128,25 +127,35 @@ func keep(tree, kept string) (string, error) {
 	return filepath.Join(kept, keptTree), nil
 }
 
-// complete says whether a kept tree has all its files: a cache is where clean-ups
-// delete what looks old, and files of packages have the dates of their releases.
+// complete says whether a kept tree is as it was. A cache is where clean-ups
+// delete what looks old, and files of packages have the dates of their releases;
+// and its files are those of other trees, too, where a command that writes them in
+// place would write them here.
 func complete(kept string) bool {
-	raw, err := os.ReadFile(filepath.Join(kept, keptCount))
+	was, err := os.ReadFile(filepath.Join(kept, keptState))
 	if err != nil {
 		return false
 	}
-	n, err := countFiles(filepath.Join(kept, keptTree))
-	return err == nil && strconv.Itoa(n) == string(raw)
+	is, err := treeState(filepath.Join(kept, keptTree))
+	return err == nil && is == string(was)
 }
 
-func countFiles(tree string) (n int, err error) {
-	err = walk(tree, build.Files{}, func(_ string, d fs.DirEntry) error {
-		if !d.IsDir() {
-			n++
+// treeState is what a tree looks like from outside of its files: it differs when
+// files were taken away, added, or written.
+func treeState(tree string) (string, error) {
+	var files, bytes, latest int64
+	err := walk(tree, build.Files{}, func(_ string, d fs.DirEntry) error {
+		if d.IsDir() {
+			return nil
 		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		files, bytes, latest = files+1, bytes+info.Size(), max(latest, info.ModTime().UnixNano())
 		return nil
 	})
-	return n, err
+	return fmt.Sprintf("%d files, %d bytes, the latest at %d\n", files, bytes, latest), err
 }
 
 // discard removes a tree that others may be looking for: its name goes at once.

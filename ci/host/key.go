@@ -63,6 +63,8 @@ func (r *Runner) Key(step build.Step, tree string) (string, error) {
 			return "", &StepError{Step: step.Name, Cause: err.Error()}
 		}
 	}
+	// Which files were looked for does not matter, but what was found.
+	k.Step.Overlay, k.Step.Reuse = nil, nil
 	raw, err := json.Marshal(k)
 	if err != nil {
 		return "", err

@@ -19,17 +19,33 @@ import (
 
 // copyFiles copies the selected files of src into dst. Links are kept as links.
 func copyFiles(src, dst string, sel build.Files) error {
-	return transfer(src, dst, sel, func(string) placing { return copyFile })
+	return transfer(src, dst, sel, func(string, fs.DirEntry) (placing, error) { return copyFile, nil })
+}
+
+// copyStore copies the selected files of a store. A link in it must not lead out
+// of it: on this machine a build would find what is there, and the image, or
+// another machine, would not.
+func copyStore(src, dst string, sel build.Files) error {
+	return transfer(src, dst, sel, func(p string, d fs.DirEntry) (placing, error) {
+		if d.Type() != fs.ModeSymlink {
+			return copyFile, nil
+		}
+		target, err := os.Readlink(filepath.Join(src, filepath.FromSlash(p)))
+		if err == nil && (filepath.IsAbs(target) || !filepath.IsLocal(filepath.Join(filepath.Dir(filepath.FromSlash(p)), target))) {
+			err = fmt.Errorf("%s is a link that leads out of the store, to %s: put a copy in its place, or make it a composer package", p, target)
+		}
+		return nil, err
+	})
 }
 
 // clone makes a second tree of src at once: files are hard links, except those
 // that commands of a build write in place, which are copied.
 func clone(src, dst string, writable build.Files) error {
-	return transfer(src, dst, build.Files{}, func(p string) placing {
+	return transfer(src, dst, build.Files{}, func(p string, _ fs.DirEntry) (placing, error) {
 		if matchesAny(writable.Include, p) {
-			return copyFile
+			return copyFile, nil
 		}
-		return os.Link
+		return os.Link, nil
 	})
 }
 
@@ -39,7 +55,7 @@ type placing func(from, to string) error
 // transfer puts the selected files of src into dst. One goroutine walks src and
 // makes the directories, so that each is there before what is in it; the others
 // make the files.
-func transfer(src, dst string, sel build.Files, how func(p string) placing) error {
+func transfer(src, dst string, sel build.Files, how func(p string, d fs.DirEntry) (placing, error)) error {
 	if err := os.MkdirAll(dst, 0o755); err != nil {
 		return err
 	}
@@ -48,7 +64,13 @@ func transfer(src, dst string, sel build.Files, how func(p string) placing) erro
 			if d.IsDir() {
 				return copyEntry(src, dst, p, d, nil)
 			}
-			do(func() error { return copyEntry(src, dst, p, d, how(p)) })
+			do(func() error {
+				file, err := how(p, d)
+				if err != nil {
+					return err
+				}
+				return copyEntry(src, dst, p, d, file)
+			})
 			return nil
 		})
 	})

@@ -148,8 +148,11 @@ func newPrecompileCommand(e *env) *cobra.Command {
 	return cmd
 }
 
+// exported is what the store that composer and precompile export is called.
+const exported = "store"
+
 func (f *buildFlags) exportStore(e *env, tree string) error {
-	dst := filepath.Join(f.out, "store")
+	dst := filepath.Join(f.out, exported)
 	if err := host.Export(tree, dst); err != nil {
 		return fmt.Errorf("copying the store to %s: %w", dst, err)
 	}
@@ -246,21 +249,23 @@ func (f *buildFlags) withJob(ctx context.Context, e *env, more func(*store.Store
 	if err := report.Err(); err != nil {
 		return &exitError{code: 1}
 	}
-	plan, err := build.New(build.StoreOf(s, f.themes, f.locales), build.Options{CPUs: f.cpus, Shards: shards, StripTests: !f.keepTests})
-	if err != nil {
-		return err
-	}
 	secrets, err := f.secrets(e)
 	if err != nil {
 		return err
 	}
 	cache := f.cache
 	if cache == "" {
-		user, err := os.UserCacheDir()
-		if err != nil {
-			return fmt.Errorf("%w: name a place with --cache-dir", err)
+		if cache, err = e.cacheDir(); err != nil {
+			return err
 		}
-		cache = filepath.Join(user, "mck")
+	}
+	ignore, err := f.inside(cache)
+	if err != nil {
+		return err
+	}
+	plan, err := build.New(build.StoreOf(s, f.themes, f.locales), build.Options{CPUs: f.cpus, Shards: shards, StripTests: !f.keepTests, Ignore: ignore})
+	if err != nil {
+		return err
 	}
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return err
@@ -291,6 +296,44 @@ func (f *buildFlags) withJob(ctx context.Context, e *env, more func(*store.Store
 		Parallel: f.cpus,
 	}
 	return fn(ctx, j, s)
+}
+
+// inside lists what this program's results and cache are called in the store,
+// where they are in it: a store whose source is "." has its own ./out.
+func (f *buildFlags) inside(cache string) ([]string, error) {
+	source, err := filepath.Abs(f.source)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, dir := range []string{cache, f.out} {
+		abs, err := filepath.Abs(dir)
+		if err != nil {
+			return nil, err
+		}
+		rel, err := filepath.Rel(source, abs)
+		switch {
+		case err != nil || !filepath.IsLocal(rel):
+		case rel != ".":
+			out = append(out, filepath.ToSlash(rel))
+		case dir == f.out:
+			out = append(out, build.Magento, build.Nginx, exported)
+		default:
+			return nil, &exitError{exitUsage, fmt.Errorf("--cache-dir %s is the store itself: name another place", cache)}
+		}
+	}
+	return out, nil
+}
+
+// cacheDir is where a user's programs keep what they can do without.
+func (e *env) cacheDir() (string, error) {
+	if dir, ok := e.lookup("XDG_CACHE_HOME"); ok && filepath.IsAbs(dir) {
+		return filepath.Join(dir, "mck"), nil
+	}
+	if home, ok := e.lookup("HOME"); ok && home != "" {
+		return filepath.Join(home, ".cache", "mck"), nil
+	}
+	return "", &exitError{exitUsage, errors.New("there is neither HOME nor XDG_CACHE_HOME in the environment: name a place with --cache-dir")}
 }
 
 // keepCached is how long a cached step that no build used is kept.

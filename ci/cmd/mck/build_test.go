@@ -385,3 +385,57 @@ func TestOfficialBase(t *testing.T) {
 		}
 	}
 }
+
+// A store whose directory holds the results and the cache of its own builds is
+// none the different for that.
+func TestResultsInsideTheStore(t *testing.T) {
+	needTools(t)
+	source := sample(t)
+	t.Chdir(source)
+	build := func(args ...string) map[string]string {
+		t.Helper()
+		code, out, errs := mck(t, withTools(t, nil), append([]string{"build", "--source", ".", "--cache-dir", "tmp/cache", "--php-base", "scratch", "--nginx-base", "scratch", "--json"}, args...)...)
+		if code != 0 {
+			t.Fatalf("build %v = %d\n%s", args, code, errs)
+		}
+		var done built
+		noError(t, json.Unmarshal([]byte(out), &done))
+		layers := map[string]string{}
+		for _, l := range done.Images[0].Summary.Layers {
+			if l.Name != "release" {
+				layers[l.Name] = l.Digest
+			}
+		}
+		for _, s := range done.Steps {
+			if s.Reused {
+				layers["reused"] += " " + s.Step
+			}
+		}
+		return layers
+	}
+	first := build()
+	first["reused"] = " composer compile static"
+	for _, args := range [][]string{nil, {"--out", "."}, {"--out", "."}} {
+		if args != nil {
+			noError(t, os.RemoveAll("out")) // not the results' place anymore, but a part of the store
+		}
+		if diff := cmp.Diff(first, build(args...)); diff != "" {
+			t.Errorf("build %v after a build (-first +this):\n%s", args, diff)
+		}
+	}
+	code, _, errs := mck(t, withTools(t, nil), "build", "--source", ".", "--cache-dir", ".", "--php-base", "scratch", "--nginx-base", "scratch")
+	if code != exitUsage || !strings.Contains(errs, "--cache-dir . is the store itself") {
+		t.Errorf("the store as the cache: build = %d, %s", code, errs)
+	}
+}
+
+func TestCacheDirectory(t *testing.T) {
+	for want, vars := range map[string]map[string]string{
+		"/home/me/.cache/mck": {"HOME": "/home/me"}, "/var/cache/mck": {"HOME": "/home/me", "XDG_CACHE_HOME": "/var/cache"}, "/root/.cache/mck": {"HOME": "/root", "XDG_CACHE_HOME": "relative"}, "": {},
+	} {
+		e := &env{lookup: func(name string) (string, bool) { v, ok := vars[name]; return v, ok }}
+		if got, err := e.cacheDir(); got != want || (err == nil) != (want != "") {
+			t.Errorf("%v: %q, %v; want %q", vars, got, err, want)
+		}
+	}
+}

@@ -42,6 +42,7 @@ type Scenario struct {
 	First []func(*release.Request)
 	// Meanwhile happens at a moment of the release.
 	Meanwhile *Meanwhile
+	Markers   []release.Marker
 	// Renew lets expired credentials be renewed.
 	Renew bool
 	// Again runs the same release once more after the first one has ended,
@@ -271,7 +272,7 @@ func (s Scenario) releaser(stage *Stage, transport http.RoundTripper, notify fun
 	client := &http.Client{Transport: transport}
 	cfg := stage.World.ClientConfig()
 	cfg.HTTPClient = client
-	o := release.Options{Clock: stage.World.Clock(), Random: func() float64 { return 0.5 }, Notify: notify, HTTP: client}
+	o := release.Options{Clock: stage.World.Clock(), Random: func() float64 { return 0.5 }, Notify: notify, HTTP: client, Markers: s.Markers}
 	if s.Renew {
 		o.Renew = func(context.Context) error { return nil }
 	}

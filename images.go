@@ -31,6 +31,9 @@ type Build struct {
 
 	// +private
 	Table string
+	// The engine may drop it with the session that made it, so a Build must not be
+	// cached beyond that.
+	//
 	// +private
 	Archives *dagger.Directory
 	// +private
@@ -38,13 +41,15 @@ type Build struct {
 }
 
 // The magento2 image: php-fpm with the whole store.
-func (b *Build) Magento() *dagger.Container { return b.image(build.Magento) }
+func (b *Build) Magento() *dagger.Container { return b.image(build.Magento, 9000) }
 
 // The nginx image: nginx with the store's static files.
-func (b *Build) Nginx() *dagger.Container { return b.image(build.Nginx) }
+func (b *Build) Nginx() *dagger.Container { return b.image(build.Nginx, 8080) }
 
-func (b *Build) image(name string) *dagger.Container {
-	return dag.Container(dagger.ContainerOpts{Platform: b.Platform}).Import(b.Archives.File(name + ".tar"))
+// image is an image as a container. The engine takes no ports from an image that
+// it imports, and without them a service has none to bind or to forward.
+func (b *Build) image(name string, port int) *dagger.Container {
+	return dag.Container(dagger.ContainerOpts{Platform: b.Platform}).Import(b.Archives.File(name + ".tar")).WithExposedPort(port)
 }
 
 // What was built, as a table: both images, their layers and sizes.

@@ -307,6 +307,8 @@ func (m *Magecloudkit) Precompile(
 // When it succeeds, both exist.
 // What it returns can be used further: `build --build-num=1 magento terminal`,
 // `build --build-num=1 nginx up`, `build --build-num=1 export -o out`.
+//
+// +cache="session"
 func (m *Magecloudkit) Build(
 	ctx context.Context,
 	// The build's number, and the tag of its images.
@@ -370,6 +372,8 @@ func (m *Magecloudkit) PhpBase(ctx context.Context) (*dagger.Container, error) {
 //
 // It resolves the store's packages and returns the two files as a change to its
 // source. A store that has both is left as it is.
+// Write them by `lock export --path=magento`: dagger itself applies a change to
+// the directory that it is called in, whichever the store's is.
 func (m *Magecloudkit) Lock(ctx context.Context) (*dagger.Changeset, error) {
 	p, err := m.prepare(ctx)
 	if err != nil {
@@ -385,7 +389,8 @@ func (m *Magecloudkit) Lock(ctx context.Context) (*dagger.Changeset, error) {
 		if p.auth != nil {
 			ctr = ctr.WithSecretVariable("COMPOSER_AUTH", p.auth)
 		}
-		ctr = ctr.WithExec([]string{"composer", "update", "--no-install", "--no-interaction", "--no-progress", "--no-ansi"})
+		ctr = ctr.WithEnvVariable("COMPOSER_ALLOW_SUPERUSER", "1").
+			WithExec([]string{"composer", "update", "--no-install", "--no-interaction", "--no-progress", "--no-ansi"})
 		source = source.WithFile("composer.lock", ctr.File(treeDir+"/composer.lock"))
 	}
 	if !p.store.HasModules() {

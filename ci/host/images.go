@@ -151,10 +151,16 @@ func (r *Runner) configLayer(ctx context.Context, tree, name string) (layer.Desc
 	return r.Pack(ctx, "", spec)
 }
 
+// named are the annotations that name an image in its layout as it is pushed: by
+// the build's number.
+func named(rel build.Release) map[string]string {
+	return map[string]string{image.AnnotationRefName: rel.BuildNum}
+}
+
 // WriteLayouts writes each image as an OCI image layout, dir/NAME.
 func WriteLayouts(dir string, rel build.Release, images []Assembled) error {
 	for _, im := range images {
-		if err := image.WriteLayout(im.Image, filepath.Join(dir, im.Name), map[string]string{image.AnnotationRefName: rel.BuildNum}); err != nil {
+		if err := image.WriteLayout(im.Image, filepath.Join(dir, im.Name), named(rel)); err != nil {
 			return err
 		}
 	}
@@ -162,7 +168,7 @@ func WriteLayouts(dir string, rel build.Release, images []Assembled) error {
 }
 
 // WriteArchives writes each image as an OCI archive, dir/NAME.tar.
-func WriteArchives(dir string, images []Assembled) error {
+func WriteArchives(dir string, rel build.Release, images []Assembled) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
@@ -171,7 +177,7 @@ func WriteArchives(dir string, images []Assembled) error {
 		if err != nil {
 			return err
 		}
-		err = image.WriteArchive(im.Image, f)
+		err = image.WriteArchive(im.Image, f, named(rel))
 		if cerr := f.Close(); err == nil {
 			err = cerr
 		}

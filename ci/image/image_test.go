@@ -669,14 +669,15 @@ func TestLayoutWithSeveralImages(t *testing.T) {
 func TestArchive(t *testing.T) {
 	im := assembled(t)
 	var first, second bytes.Buffer
-	must(t, image.WriteArchive(im, &first))
-	must(t, image.WriteArchive(im, &second))
+	tagged := map[string]string{image.AnnotationRefName: "42"}
+	must(t, image.WriteArchive(im, &first, tagged))
+	must(t, image.WriteArchive(im, &second, tagged))
 	if !bytes.Equal(first.Bytes(), second.Bytes()) {
 		t.Error("the same image gives two archives")
 	}
 	file := filepath.Join(t.TempDir(), "image.tar")
 	must(t, os.WriteFile(file, first.Bytes(), 0o644))
-	read := value(image.OpenBase(t.Context(), "oci-archive:"+file, "linux/amd64"))(t)
+	read := value(image.OpenBase(t.Context(), "oci-archive:"+file+":42", "linux/amd64"))(t)
 	if digest(t, read) != digest(t, im) {
 		t.Errorf("wrote %s, read %s", digest(t, im), digest(t, read))
 	}
@@ -702,7 +703,7 @@ func TestArchive(t *testing.T) {
 		}
 	}
 	full := errors.New("no space left")
-	if err := image.WriteArchive(im, failingWriter{full}); !errors.Is(err, full) {
+	if err := image.WriteArchive(im, failingWriter{full}, nil); !errors.Is(err, full) {
 		t.Errorf("a full disk: %v", err)
 	}
 }
@@ -722,7 +723,7 @@ func TestSkopeo(t *testing.T) {
 	must(t, image.WriteLayout(im, dir, map[string]string{image.AnnotationRefName: "42"}))
 	file := filepath.Join(t.TempDir(), "magento2.tar")
 	f := value(os.Create(file))(t)
-	must(t, errors.Join(image.WriteArchive(im, f), f.Close()))
+	must(t, errors.Join(image.WriteArchive(im, f, nil), f.Close()))
 
 	for _, ref := range []string{"oci:" + dir, "oci:" + dir + ":42", "oci-archive:" + file} {
 		run := func(args ...string) []byte {

@@ -230,17 +230,17 @@ func (b blob) linkFrom(from, file string) bool {
 	return err == nil
 }
 
-// WriteArchive writes the image as an OCI archive: a tar of its layout, which Dagger's Container.import, skopeo
-// (oci-archive:) and containerd read. The same image gives the same bytes.
-func WriteArchive(im v1.Image, w io.Writer) error {
-	if err := writeArchive(im, w); err != nil {
+// WriteArchive writes the image as an OCI archive: a tar of its layout (see WriteLayout), which Dagger's Container.import,
+// skopeo (oci-archive:) and containerd read. The same image gives the same bytes.
+func WriteArchive(im v1.Image, w io.Writer, annotations map[string]string) error {
+	if err := writeArchive(im, w, annotations); err != nil {
 		return fmt.Errorf("writing an image archive: %w", err)
 	}
 	return nil
 }
 
-func writeArchive(im v1.Image, w io.Writer) error {
-	blobs, err := files(im, nil)
+func writeArchive(im v1.Image, w io.Writer, annotations map[string]string) error {
+	blobs, err := files(im, annotations)
 	if err != nil {
 		return err
 	}

@@ -154,7 +154,7 @@ func images(ctx context.Context, r *host.Runner, a args) error {
 	if err != nil {
 		return err
 	}
-	if err := host.WriteArchives(a.out, done); err != nil {
+	if err := host.WriteArchives(a.out, rel, done); err != nil {
 		return err
 	}
 	var table, machine bytes.Buffer

@@ -692,6 +692,27 @@ func onlyPHP(t testing.TB) string {
 	return dir
 }
 
+// An error repeats the end of what a command said, as a terminal would show it.
+func TestLastLines(t *testing.T) {
+	needTools(t)
+	t.Parallel()
+	script := `for ($i = 1; $i <= 40; $i++) echo "line $i\n"; echo "10%\r60%\r100%\r\n\n   \n"; fwrite(STDERR, "no newline at the end"); exit(9);`
+	r := &host.Runner{Environ: environ(t), Results: t.TempDir(), Now: time.Now}
+	_, err := r.Run(t.Context(), build.Step{Name: "talk", Commands: []build.Command{{Args: []string{"php", "-r", script}}}}, t.TempDir())
+	var failed *host.StepError
+	if !errors.As(err, &failed) || failed.Code != 9 {
+		t.Fatalf("the step ended with %v", err)
+	}
+	var want []string
+	for i := 18; i <= 40; i++ {
+		want = append(want, fmt.Sprint("line ", i))
+	}
+	want = append(want, "100%", "no newline at the end")
+	if !slices.Equal(failed.Tail, want) {
+		t.Errorf("last lines: %q, want %q", failed.Tail, want)
+	}
+}
+
 // Output decides nothing: neither words of failure nor words of success.
 func TestExitCodesDecide(t *testing.T) {
 	needTools(t)

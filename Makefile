@@ -101,7 +101,7 @@ lock: engine ## Add the composer.lock and the module list that the store lacks
 ifeq ($(ENGINE),host)
 	@echo "This needs dagger: make lock. For composer.lock alone: composer update --no-install --working-dir=$(or $(SOURCE),magento)" >&2; exit 1
 else
-	$(call verb,lock,$(store))
+	$(call verb,lock,$(store),export --path="$${SOURCE:-magento}")
 endif
 
 composer: engine ## Install the store's packages, in out/store

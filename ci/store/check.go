@@ -96,7 +96,7 @@ func (c *checker) locked() {
 	case !c.hasLock && !c.hasManifest:
 		return
 	case !c.hasLock:
-		c.add(Warning, "lock-missing", lockPath, "make one with `lock` (dagger call lock, mck lock) and commit it",
+		c.add(Warning, "lock-missing", lockPath, "make one with `lock` (dagger call lock) or `composer update --no-install`, and commit it",
 			"there is none: every build may install other versions, so it cannot be reproduced")
 	case c.lockErr != nil:
 		c.add(Error, "lock-invalid", lockPath, "restore it from git, or delete it and run `composer update`", "%v", c.lockErr)
@@ -331,7 +331,7 @@ func (c *checker) configured() {
 		if !c.hasConfig {
 			what = "there is none"
 		}
-		c.add(Warning, "modules-missing", configPath, "commit the list that `lock` (dagger call lock, mck lock) or `bin/magento module:enable --all` makes",
+		c.add(Warning, "modules-missing", configPath, "commit the list that `lock` (dagger call lock) or `bin/magento module:enable --all` makes",
 			"%s: the build enables every module it finds", what)
 	}
 	if !c.HasScopes() {

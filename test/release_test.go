@@ -1,0 +1,113 @@
+package test
+
+import (
+	"bufio"
+	"io"
+	"net/url"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// simulated is an AWS that `mck simulate` serves on this machine, and dagger's
+// flags that reach it from a container.
+type simulated struct {
+	flags []string
+	env   []string // what the flags' references lead to
+}
+
+func simulate(t *testing.T) simulated {
+	t.Helper()
+	cmd := exec.Command(mck, "simulate", "--listen=127.0.0.1:0", "--tls", "--name=aws", "--speed=60")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(os.Interrupt)
+		_ = cmd.Wait()
+	})
+	vars := map[string]string{}
+	lines := bufio.NewScanner(out)
+	for vars["SSL_CERT_FILE"] == "" && lines.Scan() { // the last variable that it prints
+		name, value, _ := strings.Cut(strings.TrimPrefix(lines.Text(), "export "), "=")
+		vars[name] = value
+	}
+	go func() { _, _ = io.Copy(io.Discard, out) }()
+	endpoint, err := url.Parse(vars["AWS_ENDPOINT_URL"])
+	if err != nil || endpoint.Port() == "" {
+		t.Fatalf("mck simulate printed no address: %v", vars)
+	}
+	return simulated{
+		flags: []string{
+			"--aws-region=" + vars["AWS_REGION"], "--aws-access-key-id=env://TEST_KEY_ID", "--aws-secret-access-key=env://TEST_KEY",
+			"--aws-endpoint=tcp://127.0.0.1:" + endpoint.Port(), "--aws-ca-bundle=" + vars["AWS_CA_BUNDLE"],
+		},
+		env: []string{"TEST_KEY_ID=" + vars["AWS_ACCESS_KEY_ID"], "TEST_KEY=key5d1f0a9e7b3c48f2a6d0"},
+	}
+}
+
+// call runs a verb against the simulated AWS, and makes sure that it prints no key.
+func (s simulated) call(t *testing.T, args ...string) output {
+	t.Helper()
+	out := callWith(t, s.env, append(append([]string{"--progress=plain", "call"}, s.flags...), args...)...)
+	for _, kv := range s.env[1:] {
+		if _, key, _ := strings.Cut(kv, "="); strings.Contains(out.all(), key) {
+			t.Errorf("%v prints the secret key", args)
+		}
+	}
+	return out
+}
+
+// TestBuildIsPushedAndReleased takes a build through the module's own verbs: built,
+// pushed twice, released, rolled back, against the simulated AWS.
+func TestBuildIsPushedAndReleased(t *testing.T) {
+	aws := simulate(t)
+	target := []string{"--cluster=production-app", "--service=production-app", "--service=production-consumers", "--cron-rule=production-cron"}
+
+	registry := strings.TrimSpace(aws.call(t, "get-ecr").must(t).stdout)
+	if !strings.HasPrefix(registry, "aws:") || strings.ContainsAny(registry, " \n") {
+		t.Errorf("get-ecr prints %q, want the registry's address alone", registry)
+	}
+
+	push := func(num string) output {
+		return aws.call(t, append(storeFlags(sample), "push", "--build-num="+num, "--revision-time=1700000000")...).must(t)
+	}
+	if out := push("301"); !strings.Contains(out.stdout, registry+"/magecloudkit/magento2:301") {
+		t.Errorf("push prints no reference of magento2:\n%s", out.stdout)
+	}
+	// Only the layer and the labels with the build's number are new.
+	if out := push("302"); !strings.Contains(out.stdout, ": 0.0 MB sent") {
+		t.Errorf("the second push sent layers again:\n%s", out.stdout)
+	}
+
+	deploy := func(num string) output {
+		return aws.call(t, append([]string{"deploy", "--build-num=" + num}, target...)...)
+	}
+	if out := deploy("301").must(t); !strings.Contains(out.stdout, "released: build 301") {
+		t.Errorf("deploy prints\n%s", out.stdout)
+	}
+	// A refusal's exit code reaches the command line, and says what to do.
+	if out := deploy("999"); out.code != 3 || !strings.Contains(out.all(), "push the build first") {
+		t.Errorf("deploy of a build that was not pushed ended with %d, want 3:\n%s", out.code, out.all())
+	}
+	// Asked twice, the same question is put to AWS twice.
+	status := append([]string{"status"}, target...)
+	if out := aws.call(t, status...).must(t); !strings.Contains(out.stdout, "301") {
+		t.Errorf("status after the release:\n%s", out.stdout)
+	}
+	if out := aws.call(t, append([]string{"rollback"}, target...)...).must(t); !strings.Contains(out.stdout, "300") {
+		t.Errorf("rollback prints\n%s", out.stdout)
+	}
+	if out := aws.call(t, status...).must(t); strings.Contains(out.stdout, "301") || !strings.Contains(out.stdout, "300") {
+		t.Errorf("status after the roll back:\n%s", out.stdout)
+	}
+	if out := aws.call(t, "rehearse", "--scenario=image missing").must(t); !strings.Contains(out.stdout, "0 wrong") {
+		t.Errorf("rehearse prints\n%s", out.stdout)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
@@ -25,7 +26,9 @@ type cronPlan struct {
 	bus     *string
 	arn     string
 	enabled bool
-	// left: an earlier run disabled the rule and did not get to enable it.
+	// marked: an earlier run left its mark. left: it disabled the rule, and
+	// did not get to enable it.
+	marked  bool
 	left    bool
 	targets []types.Target
 	revs    []*revisionPlan // by target; nil: not an ECS task
@@ -59,9 +62,7 @@ func (x *run) readCron(ctx context.Context) {
 			x.find(SeverityError, c.subject(), "", "its targets cannot be read: %v", err)
 			continue
 		}
-		if !c.enabled {
-			x.wasPaused(ctx, c)
-		}
+		x.wasPaused(ctx, c)
 		c.res = CronResult{Rule: given, Enabled: c.enabled}
 		for _, t := range c.targets {
 			if t.EcsParameters == nil {
@@ -113,8 +114,8 @@ func (x *run) cronTargets(ctx context.Context, c *cronPlan) ([]types.Target, err
 	}
 }
 
-// wasPaused finds out whether a disabled rule was disabled by a release that
-// did not live to enable it again.
+// wasPaused finds out whether a rule was disabled by a release that did not
+// live to enable it again.
 func (x *run) wasPaused(ctx context.Context, c *cronPlan) {
 	out, err := call(ctx, x, "events:ListTagsForResource", func(ctx context.Context) (*eventbridge.ListTagsForResourceOutput, error) {
 		return x.Events.ListTagsForResource(ctx, &eventbridge.ListTagsForResourceInput{ResourceARN: aws.String(c.arn)})
@@ -124,13 +125,19 @@ func (x *run) wasPaused(ctx context.Context, c *cronPlan) {
 		return
 	}
 	for _, t := range out.Tags {
-		if aws.ToString(t.Key) == TagPaused {
+		if aws.ToString(t.Key) != TagPaused {
+			continue
+		}
+		c.marked = true
+		if !c.enabled {
 			c.left = true
 			x.find(SeverityWarning, c.subject(), "", "was disabled by the release of build %s, which did not enable it again; this run will", aws.ToString(t.Value))
-			return
 		}
+		return
 	}
-	x.find(SeverityWarning, c.subject(), "", "is disabled, and stays so")
+	if !c.enabled {
+		x.find(SeverityWarning, c.subject(), "", "is disabled, and stays so")
+	}
 }
 
 // pauseCron disables the rules for the time of the upgrade. The tag is written
@@ -162,6 +169,64 @@ func (x *run) pauseCron(ctx context.Context) error {
 	return nil
 }
 
+// drainTime bounds the wait for cron jobs that run while the rules are
+// disabled.
+const drainTime = 5 * time.Minute
+
+// startedByRule is what EventBridge begins the mark of its tasks with.
+const startedByRule = "events-rule/"
+
+// drainCron waits for the cron jobs that were running when the rules were
+// disabled: they would work on tables that the upgrade changes.
+func (x *run) drainCron(ctx context.Context) error {
+	var families []string
+	for _, c := range x.crons {
+		for i, p := range c.revs {
+			if p != nil && c.paused {
+				add(&families, ecs.Family(aws.ToString(c.targets[i].EcsParameters.TaskDefinitionArn)))
+			}
+		}
+	}
+	deadline := x.clock.Now().Add(drainTime)
+	told := false
+	for _, family := range families {
+		for {
+			n, err := x.cronJobs(ctx, family)
+			if err != nil {
+				x.note(LevelWarning, "whether cron jobs are still running cannot be read: %v", err)
+				break
+			}
+			if n == 0 {
+				break
+			}
+			if !told {
+				x.note(LevelInfo, "waiting for %s of cron that still run", plural(n, "task"))
+				told = true
+			}
+			if now := x.clock.Now(); !now.Before(deadline) {
+				x.note(LevelWarning, "%s of cron still run after %s; the upgrade begins all the same", plural(n, "task"), drainTime)
+				return nil
+			}
+			if err := x.clock.Sleep(ctx, ecs.PollFirst); err != nil {
+				return halt(Interrupted, "interrupted before setup:upgrade; the database and the services are untouched")
+			}
+		}
+	}
+	return nil
+}
+
+// cronJobs counts the running tasks of a family that EventBridge started.
+func (x *run) cronJobs(ctx context.Context, family string) (int, error) {
+	tasks, err := x.familyTasks(ctx, family)
+	n := 0
+	for _, t := range tasks {
+		if strings.HasPrefix(aws.ToString(t.StartedBy), startedByRule) && aws.ToString(t.LastStatus) != "STOPPED" {
+			n++
+		}
+	}
+	return n, err
+}
+
 // resumeCron enables again what was disabled. It runs whatever happened, on a
 // context of its own. What an earlier run left disabled is left alone by a
 // release that was refused: that run may be alive.
@@ -169,20 +234,23 @@ func (x *run) resumeCron(ctx context.Context, v Verdict) error {
 	ctx = context.WithoutCancel(ctx)
 	var errs []error
 	for _, c := range x.crons {
-		if !c.paused && (!c.left || v == Refused) {
+		if !c.paused && (!c.marked || v == Refused) {
 			continue
 		}
-		_, err := call(ctx, x, "EnableRule", func(ctx context.Context) (*eventbridge.EnableRuleOutput, error) {
-			return x.Events.EnableRule(ctx, &eventbridge.EnableRuleInput{Name: aws.String(c.rule), EventBusName: c.bus})
-		})
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s is disabled and cannot be enabled: %w; run the same command again, or enable it by hand", c.subject(), err))
-			c.res.Enabled = false
-			continue
+		if c.paused || c.left {
+			_, err := call(ctx, x, "EnableRule", func(ctx context.Context) (*eventbridge.EnableRuleOutput, error) {
+				return x.Events.EnableRule(ctx, &eventbridge.EnableRuleInput{Name: aws.String(c.rule), EventBusName: c.bus})
+			})
+			if err != nil {
+				errs = append(errs, fmt.Errorf("%s is disabled and cannot be enabled: %w; run the same command again, or enable it by hand", c.subject(), err))
+				c.res.Enabled = false
+				continue
+			}
+			c.res.Enabled = true
+			x.note(LevelInfo, "%s is enabled again", c.subject())
 		}
-		c.paused, c.left, c.res.Enabled = false, false, true
-		x.note(LevelInfo, "%s is enabled again", c.subject())
-		_, err = call(ctx, x, "events:UntagResource", func(ctx context.Context) (*eventbridge.UntagResourceOutput, error) {
+		c.paused, c.left, c.marked = false, false, false
+		_, err := call(ctx, x, "events:UntagResource", func(ctx context.Context) (*eventbridge.UntagResourceOutput, error) {
 			return x.Events.UntagResource(ctx, &eventbridge.UntagResourceInput{ResourceARN: aws.String(c.arn), TagKeys: []string{TagPaused}})
 		})
 		if err != nil {

@@ -97,14 +97,14 @@ func (x *run) keepTask(name string, command []string, end ecs.TaskEnd) {
 
 // migrate upgrades the database where that is needed.
 func (x *run) migrate(ctx context.Context) error {
-	if x.req.Migrate == MigrateNever {
-		return fmt.Errorf("%w: --migrate never", errSkipped)
-	}
 	// An upgrade that an interrupted run of this build started is waited for;
-	// one of another build must not meet this one.
+	// one of another build must not meet this release.
 	running, err := x.runningUpgrade(ctx)
 	if err != nil {
 		return err
+	}
+	if x.req.Migrate == MigrateNever {
+		return fmt.Errorf("%w: --migrate never", errSkipped)
 	}
 	if running != "" {
 		return x.upgrade(ctx, running)
@@ -179,6 +179,9 @@ func (x *run) upgrade(ctx context.Context, running string) error {
 			return halt(Interrupted, "interrupted before setup:upgrade; the database and the services are untouched")
 		}
 		return halt(MigrationFailed, "%v; the database and the services are untouched", err)
+	}
+	if err := x.drainCron(ctx); err != nil {
+		return err
 	}
 	const name = "setup:upgrade"
 	command := x.console(name, "--keep-generated", "--no-interaction")

@@ -200,6 +200,14 @@ func (r *Result) Summary() string {
 		fmt.Fprintf(&b, ": %s", r.Reason)
 	}
 	b.WriteByte('\n')
+	if r.Verb == "verify" {
+		for _, f := range r.Findings {
+			fmt.Fprintf(&b, "  %s\n", f)
+		}
+		for _, im := range r.Images {
+			fmt.Fprintf(&b, "  image %s: %s %s\n", im.Reference, im.Digest, strings.Join(im.Platforms, ", "))
+		}
+	}
 	for _, s := range r.Services {
 		if s.Diagnosis != nil {
 			b.WriteString(s.Diagnosis.String())

@@ -270,11 +270,12 @@ func (x *run) update(ctx context.Context, p *servicePlan, u update) (types.Deplo
 			if d := primaryOf(out.Service); d.Id != nil && sameRevision(aws.ToString(d.TaskDefinition), u.taskDefinition) {
 				return d, nil
 			}
-			return x.awaitDeployment(ctx, p.name, u.taskDefinition, aws.ToString(before.Id))
+			return x.awaitDeployment(context.WithoutCancel(ctx), p.name, u.taskDefinition, aws.ToString(before.Id))
 		}
 		if ecs.Unknown(err) && attempt <= updateAttempts {
 			x.note(LevelWarning, "service %s: %v; looking whether it was", p.name, err)
-			if d, lerr := x.awaitDeployment(ctx, p.name, u.taskDefinition, aws.ToString(before.Id)); lerr == nil {
+			// Whoever interrupts is to be told what is true.
+			if d, lerr := x.awaitDeployment(context.WithoutCancel(ctx), p.name, u.taskDefinition, aws.ToString(before.Id)); lerr == nil {
 				return d, nil
 			}
 			continue
@@ -338,7 +339,7 @@ func (x *run) awaitDeployment(ctx context.Context, service, revision, before str
 		if err := x.pause(ctx); err != nil {
 			return types.Deployment{}, err
 		}
-		now, _, err := x.describeServices(context.WithoutCancel(ctx), x.req.Cluster, []string{service})
+		now, _, err := x.describeServices(ctx, x.req.Cluster, []string{service})
 		if err != nil {
 			last = err
 			continue

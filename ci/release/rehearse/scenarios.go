@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsecs "github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	ebtypes "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 
 	"github.com/magecloudkit/pipeline/ci/awssim"
@@ -271,6 +272,11 @@ func Scenarios() []Scenario {
 	}
 	table = append(table,
 		Scenario{Name: "interrupted in the roll", Want: interrupted, SignalOn: "ecs:DescribeServices", SignalAt: 5, Facts: databaseIsOld},
+		Scenario{Name: "interrupted while UpdateService's answer is lost", Want: interrupted, Faults: faults{{Op: "ecs:UpdateService", Kind: awssim.DropAfter, Times: 1}}, SignalOn: "ecs:UpdateService", Request: onlyWeb, Also: checks(said("deployment ecs-svc"))},
+		Scenario{Name: "interrupted while UpdateService is cut", Want: interrupted, Faults: faults{{Op: "ecs:UpdateService", Kind: awssim.DropBefore, Times: 1}}, SignalOn: "ecs:UpdateService", Request: onlyWeb, Also: checks(ServicesUntouched, said("untouched"))},
+		Scenario{Name: "killed between marking cron and pausing it: the mark does not stay", Want: released, Facts: databaseIsOld, SignalOn: "events:TagResource", Crash: true, Again: true, NextRequest: noMigration, Also: checks(noMark)},
+		Scenario{Name: "a long cron job is waited for before the upgrade", Want: released, Facts: databaseIsOld, Behave: behave{{Family: "production-cron", Standalone: true, Container: "magento", ExitAfter: d(3 * minute), Exit: aws.Int32(0)}}, World: func(t *awssim.Topology) { t.Rules[0].Schedule = "cron(1 * * * ? *)" }, Events: events{at(20*second, "ecs:RunTask", cronJob)}, Also: checks(upgradeAfter(3 * minute))},
+		Scenario{Name: "a cron job without end does not keep the upgrade", Want: released, Facts: databaseIsOld, Behave: behave{{Family: "production-cron", Standalone: true, Container: "magento", ExitAfter: d(9 * time.Hour), Exit: aws.Int32(0)}}, Events: events{at(20*second, "ecs:RunTask", cronJob)}, Also: checks(upgradeAfter(5 * minute))},
 		Scenario{Name: "interrupted in the upgrade", Want: interrupted, SignalOn: "ecs:DescribeTasks", SignalAt: 8, Facts: databaseIsOld, Also: checks(ServicesUntouched, CronUntouched)},
 		Scenario{Name: "killed before cron is enabled again, and run again", Want: released, SignalOn: "events:EnableRule", Crash: true, Again: true, Facts: databaseIsOld},
 		Scenario{Name: "interrupted, and the rest of the roll fails", Want: rolledBack, Behave: crashLoop, SignalOn: "ecs:UpdateService", SignalAt: 2, Again: true, Before: interrupted},
@@ -784,6 +790,40 @@ func upgraded(s *Stage, _ *release.Result) error {
 		return errors.New("the database was not upgraded")
 	}
 	return nil
+}
+
+// noMark wants no trace of a paused rule.
+func noMark(s *Stage, _ *release.Result) error {
+	rule, err := awssim.Do[eventbridge.DescribeRuleOutput](s.World, "events:DescribeRule", &eventbridge.DescribeRuleInput{Name: aws.String(CronRule)})
+	if err != nil {
+		return err
+	}
+	out, err := awssim.Do[eventbridge.ListTagsForResourceOutput](s.World, "events:ListTagsForResource", &eventbridge.ListTagsForResourceInput{ResourceARN: rule.Arn})
+	if err != nil {
+		return err
+	}
+	for _, t := range out.Tags {
+		if aws.ToString(t.Key) == release.TagPaused {
+			return fmt.Errorf("the rule is still marked as paused for %s", aws.ToString(t.Value))
+		}
+	}
+	return nil
+}
+
+// cronJob is a task as EventBridge starts it.
+const cronJob = `{"cluster":"production-app","taskDefinition":"production-cron:1","startedBy":"events-rule/production-cron","launchType":"FARGATE",
+	"networkConfiguration":{"awsvpcConfiguration":{"subnets":["subnet-0aaaaaaaaaaaaaaa1"]}}}`
+
+// upgradeAfter wants setup:upgrade to be started no earlier.
+func upgradeAfter(t time.Duration) Check {
+	return func(s *Stage, r *release.Result) error {
+		for _, task := range r.Tasks {
+			if task.Name == "setup:upgrade" && task.Started.Sub(r.Started) >= t {
+				return nil
+			}
+		}
+		return errors.New("setup:upgrade was started earlier, or not at all")
+	}
 }
 
 func cronDisabled(s *Stage, _ *release.Result) error {

@@ -15,16 +15,23 @@ ENGINE ?= dagger
 DAGGER ?= dagger
 GO ?= go
 OUT ?= out
-MCK_CLUSTER ?= $(ECS_CLUSTER)
-MCK_SERVICES ?= $(ECS_SERVICES)
-AWS_REGION ?= $(AWS_DEFAULT_REGION)
 # The store's commit. Equal commits give equal images, bit for bit.
 in-store := git -C "$(or $(value SOURCE),.)"
 REVISION ?= $(shell $(in-store) rev-parse HEAD 2>/dev/null)
 REVISION_TIME ?= $(shell $(in-store) log -1 --format=%ct "$(REVISION)" -- 2>/dev/null)
 CONTENT_VERSION ?= $(REVISION_TIME)
 REPOSITORY ?= $(shell $(in-store) remote get-url origin 2>/dev/null | sed 's,//[^/@]*@,//,')
-export OUT MCK_CLUSTER MCK_SERVICES AWS_REGION REVISION REVISION_TIME CONTENT_VERSION REPOSITORY
+export OUT REVISION REVISION_TIME CONTENT_VERSION REPOSITORY
+# Second names of variables, which mck knows by itself.
+ifdef AWS_DEFAULT_REGION
+export AWS_REGION ?= $(AWS_DEFAULT_REGION)
+endif
+ifdef ECS_CLUSTER
+export MCK_CLUSTER ?= $(ECS_CLUSTER)
+endif
+ifdef ECS_SERVICES
+export MCK_SERVICES ?= $(ECS_SERVICES)
+endif
 
 staticcheck := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 dagger-version = $(shell sed -n 's/.*"engineVersion": *"\(v[^"]*\)".*/\1/p' dagger.json)

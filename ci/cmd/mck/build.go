@@ -412,7 +412,7 @@ that the store needs; 'dagger call php-base' makes one.`,
 	fl.StringVar(&im.revision, "revision", "", "the commit that is built (default: the commit of the store's git repository)")
 	fl.StringVar(&im.contentVersion, "content-version", "", "version in static URLs (default: the time of the commit, in seconds)")
 	fl.StringVar(&im.platform, "platform", "linux/amd64", "the images' platform; the store itself is the same on all")
-	fl.StringVar(&im.phpBase, "php-base", "", "base of image magento2 (default: the official php-fpm image of the PHP that the store asks for)")
+	fl.StringVar(&im.phpBase, "php-base", "", "base of image magento2 (default: the official php-fpm image of this machine's PHP)")
 	fl.StringVar(&im.nginxBase, "nginx-base", build.NginxImage, "base of image nginx")
 	return cmd
 }
@@ -425,12 +425,14 @@ func (f *buildFlags) build(ctx context.Context, e *env, im imageFlags) (done bui
 		return done, err
 	}
 	bases := host.Bases{build.Magento: {Ref: im.phpBase}, build.Nginx: {Ref: im.nginxBase}}
+	var php string
 	open := func(s *store.Store, here store.PHP) ([]store.Finding, error) {
-		if im.phpBase == "" {
-			bases[build.Magento] = host.Base{Ref: build.PHPImage(s.PHPMinor())}
+		php = minor(here.Version)
+		if im.phpBase == "" { // what builds the store suits it, and is what had better run it
+			bases[build.Magento] = host.Base{Ref: build.PHPImage(php)}
 		}
 		if err := bases.Open(ctx, im.platform); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w. Another can be named with --php-base and --nginx-base: of a registry that is reached from here, oci:DIR, or scratch", err)
 		}
 		return checkBase(bases[build.Magento], s, here)
 	}
@@ -457,7 +459,7 @@ func (f *buildFlags) build(ctx context.Context, e *env, im imageFlags) (done bui
 		if err != nil {
 			return err
 		}
-		done = built{Release: r, PHP: s.PHPMinor(), Version: s.MagentoVersion(), Steps: steps, Images: images, Seconds: e.now().Sub(start).Seconds()}
+		done = built{Release: r, PHP: php, Version: s.MagentoVersion(), Steps: steps, Images: images, Seconds: e.now().Sub(start).Seconds()}
 		return nil
 	})
 	return done, err

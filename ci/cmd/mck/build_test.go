@@ -282,7 +282,7 @@ func TestCommandLineOfBuilds(t *testing.T) {
 		{[]string{"build", "--source", source, "--content-version", "a-b"}, exitUsage, []string{`content version "a-b"`}},
 		{[]string{"precompile", "--source", source, "--content-version", "a-b"}, exitUsage, []string{`content version "a-b"`}},
 		{[]string{"build", "--source", source, "--platform", "amd64", "--php-base", "scratch", "--nginx-base", "scratch"}, 1, []string{`platform "amd64" is not of the form linux/amd64`}},
-		{[]string{"build", "--source", source, "--php-base", "oci:" + source, "--nginx-base", "scratch"}, 1, []string{"the base of image magento2", "not an OCI image layout"}},
+		{[]string{"build", "--source", source, "--php-base", "oci:" + source, "--nginx-base", "scratch"}, 1, []string{"the base of image magento2", "not an OCI image layout", "--php-base"}},
 	} {
 		code, out, errs := mck(t, withTools(t, map[string]string{"HOME": t.TempDir()}), c.args...)
 		said, quiet := out, errs
@@ -362,6 +362,9 @@ func TestBases(t *testing.T) {
 	}
 	var done built
 	noError(t, json.Unmarshal([]byte(out), &done))
+	if !strings.HasPrefix(php.Version, done.PHP+".") {
+		t.Errorf("built with PHP %s, it says, and this is %s", done.PHP, php.Version)
+	}
 	if len(done.Images) != 2 || len(done.Steps) != 4 || done.BuildNum != "latest" || done.Version != "2.4.7-p3" {
 		t.Errorf("build --json printed %s", out)
 	}

@@ -235,6 +235,25 @@ func Denied(err error) bool {
 // old.
 func Expired(err error) bool { return classify(err) == faultExpired }
 
+// badCredentials are AWS's codes for credentials that it does not accept.
+var badCredentials = map[string]bool{
+	"UnrecognizedClientException": true, "InvalidClientTokenId": true, "SignatureDoesNotMatch": true,
+	"InvalidSignatureException": true, "IncompleteSignature": true, "MissingAuthenticationToken": true, "AuthFailure": true,
+}
+
+// Unreachable reports whether any other call would fail in the same way: AWS
+// gives no answer, there are no credentials, or they are not accepted.
+func Unreachable(err error) bool {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return false
+	}
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		return badCredentials[api.ErrorCode()] || Expired(err)
+	}
+	return true
+}
+
 // Unknown reports whether the call behind err may have been carried out.
 func Unknown(err error) bool {
 	var call *CallError

@@ -124,7 +124,7 @@ func (x *run) checkRole(ctx context.Context, role string) {
 			}
 		}
 	}
-	_, err := call(ctx, x, "GetRole", func(ctx context.Context) (*iam.GetRoleOutput, error) {
+	_, err := ask(ctx, x, "IAM", "GetRole", func(ctx context.Context) (*iam.GetRoleOutput, error) {
 		return x.IAM.GetRole(ctx, &iam.GetRoleInput{RoleName: aws.String(name)})
 	})
 	switch {
@@ -138,7 +138,7 @@ func (x *run) checkRole(ctx context.Context, role string) {
 
 func (x *run) checkSecret(ctx context.Context, id string) {
 	subject := "secret " + id
-	out, err := call(ctx, x, "DescribeSecret", func(ctx context.Context) (*secretsmanager.DescribeSecretOutput, error) {
+	out, err := ask(ctx, x, "Secrets Manager", "DescribeSecret", func(ctx context.Context) (*secretsmanager.DescribeSecretOutput, error) {
 		return x.Secrets.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: aws.String(id)}, func(o *secretsmanager.Options) {
 			if r := regionOf(id); r != "" {
 				o.Region = r
@@ -167,7 +167,7 @@ func (x *run) checkParameters(ctx context.Context, names []string) {
 	const perCall = 10
 	for _, region := range regions {
 		for chunk := range slices.Chunk(byRegion[region], perCall) {
-			out, err := call(ctx, x, "GetParameters", func(ctx context.Context) (*ssm.GetParametersOutput, error) {
+			out, err := ask(ctx, x, "SSM", "GetParameters", func(ctx context.Context) (*ssm.GetParametersOutput, error) {
 				return x.SSM.GetParameters(ctx, &ssm.GetParametersInput{Names: chunk}, func(o *ssm.Options) {
 					if region != "" {
 						o.Region = region
@@ -187,7 +187,7 @@ func (x *run) checkParameters(ctx context.Context, names []string) {
 
 func (x *run) checkLogGroup(ctx context.Context, g logGroup) {
 	subject := "log group " + g.name
-	out, err := call(ctx, x, "DescribeLogGroups", func(ctx context.Context) (*cloudwatchlogs.DescribeLogGroupsOutput, error) {
+	out, err := ask(ctx, x, "CloudWatch Logs", "DescribeLogGroups", func(ctx context.Context) (*cloudwatchlogs.DescribeLogGroupsOutput, error) {
 		return x.Logs.DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: aws.String(g.name)}, func(o *cloudwatchlogs.Options) {
 			if g.region != "" {
 				o.Region = g.region

@@ -15,7 +15,7 @@ import (
 
 // deploySteps is a release, in order.
 var deploySteps = []step{
-	{"preflight", (*run).preflight},
+	{stepPreflight, (*run).preflight},
 	{"revisions", (*run).register},
 	{"migration", (*run).migrate},
 	{"rollout", (*run).rollout},
@@ -86,7 +86,7 @@ func (r *Releaser) Verify(ctx context.Context, req Request) *Result {
 // for showing what a release would change.
 func (r *Releaser) Diff(ctx context.Context, req Request) *Result {
 	x := r.begin("diff", req)
-	end := x.perform(ctx, []step{{"diff", func(x *run, ctx context.Context) error {
+	end := x.perform(ctx, []step{{stepPreflight, func(x *run, ctx context.Context) error {
 		if err := x.look(ctx); err != nil {
 			return err
 		}

@@ -130,7 +130,7 @@ func (x *run) whoami(ctx context.Context) {
 	if x.req.By != "" || x.STS == nil {
 		return
 	}
-	out, err := call(ctx, x, "GetCallerIdentity", func(ctx context.Context) (*sts.GetCallerIdentityOutput, error) {
+	out, err := ask(ctx, x, "STS", "GetCallerIdentity", func(ctx context.Context) (*sts.GetCallerIdentityOutput, error) {
 		return x.STS.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	})
 	if err != nil {

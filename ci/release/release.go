@@ -1,6 +1,7 @@
 package release
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -79,13 +80,18 @@ type run struct {
 	// settingsOnly: a roll back that changes settings and not the build.
 	settingsOnly bool
 
+	// unreachable is why AWS cannot be reached, once that is known.
+	unreachable error
+	toldSo      bool
+	outOfReach  map[string]error // services that a release can do without
+
 	migrated bool // setup:upgrade ended with success
 	touched  bool // setup:upgrade was started
 }
 
 func (r *Releaser) begin(verb string, req Request) *run {
 	x := &run{
-		Releaser: r, req: req.withDefaults(),
+		Releaser: r, req: req.withDefaults(), outOfReach: map[string]error{},
 		res: &Result{Verb: verb, Cluster: req.Cluster, Build: req.Build, By: req.By, Started: r.clock.Now(), Steps: []Step{}, State: []string{}},
 	}
 	options := []ecs.CallerOption{
@@ -106,6 +112,15 @@ func (x *run) note(level Level, format string, args ...any) {
 }
 
 func (x *run) find(s Severity, subject, do, format string, args ...any) {
+	if x.unreachable != nil {
+		// Whatever cannot be read now has the same reason.
+		if x.toldSo {
+			return
+		}
+		x.toldSo = true
+		s, subject, do = SeverityError, "AWS", "check the network, the region and the credentials"
+		format, args = "cannot be reached: %v", []any{x.unreachable}
+	}
 	f := Finding{Severity: s, Subject: subject, Message: fmt.Sprintf(format, args...), Do: do}
 	x.res.Findings = append(x.res.Findings, f)
 	level := LevelWarning
@@ -145,6 +160,9 @@ func halt(v Verdict, format string, args ...any) error {
 
 // errSkipped is returned by a step that has nothing to do, wrapped with why.
 var errSkipped = errors.New("nothing to do")
+
+// stepPreflight is the name of the step that only looks.
+const stepPreflight = "preflight"
 
 // step is one step of an operation.
 type step struct {
@@ -198,9 +216,37 @@ func (x *run) finish(v Verdict, reason string) *Result {
 	return x.res
 }
 
-// call makes one AWS call for x.
+// call makes one AWS call for x. In the preflight, where nothing depends on
+// patience, the first call that finds ECS out of reach is the last one.
 func call[T any](ctx context.Context, x *run, op string, fn func(context.Context) (T, error)) (T, error) {
-	return ecs.Call(ctx, x.caller, op, ecs.Repeatable, fn)
+	if x.unreachable != nil {
+		var zero T
+		return zero, x.unreachable
+	}
+	out, err := ecs.Call(ctx, x.caller, op, ecs.Repeatable, fn)
+	if x.step == stepPreflight && (op == "DescribeClusters" || op == "DescribeServices") && ecs.Unreachable(err) {
+		x.unreachable = err
+	}
+	return out, err
+}
+
+// optionalPatience is how long the preflight tries to look at what it can do
+// without.
+const optionalPatience = 30 * time.Second
+
+// ask makes a call to a service that a release can do without: one that is out
+// of reach, as from a private network, is asked once.
+func ask[T any](ctx context.Context, x *run, service, op string, fn func(context.Context) (T, error)) (T, error) {
+	err := cmp.Or(x.unreachable, x.outOfReach[service])
+	if err != nil {
+		var zero T
+		return zero, err
+	}
+	out, err := ecs.Call(ctx, x.caller.Within(optionalPatience), op, ecs.Repeatable, fn)
+	if ecs.Unreachable(err) {
+		x.outOfReach[service] = err
+	}
+	return out, err
 }
 
 // callOnce is for calls that must not be made twice.

@@ -14,7 +14,7 @@ import (
 
 // rollbackSteps is the way back, in order.
 var rollbackSteps = []step{
-	{"preflight", (*run).preflightBack},
+	{stepPreflight, (*run).preflightBack},
 	{"rollout", (*run).rolloutBack},
 	{"cache", (*run).flushCache},
 	{"cron", (*run).moveCron},

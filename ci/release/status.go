@@ -46,7 +46,7 @@ const labelRevision = "org.opencontainers.image.revision"
 // Status looks at the services and cron rules of a request.
 func (r *Releaser) Status(ctx context.Context, req Request) (Status, error) {
 	x := r.begin("status", req)
-	x.step = "status"
+	x.step = stepPreflight
 	x.req.By = "-" // nobody needs to know who looks
 	st := Status{Cluster: req.Cluster}
 	if err := x.look(ctx); err != nil {
@@ -183,6 +183,7 @@ type Variable struct {
 // and cron rules.
 func (r *Releaser) EnvList(ctx context.Context, req Request) ([]Variable, error) {
 	x := r.begin("env", req)
+	x.step = stepPreflight
 	x.req.By = "-"
 	if err := x.look(ctx); err != nil {
 		return nil, err
@@ -210,7 +211,7 @@ func (r *Releaser) EnvList(ctx context.Context, req Request) ([]Variable, error)
 
 // envSteps change settings and leave the build.
 var envSteps = []step{
-	{"preflight", (*run).preflight},
+	{stepPreflight, (*run).preflight},
 	{"revisions", (*run).register},
 	{"rollout", (*run).rollout},
 	{"cache", (*run).flushCache},

@@ -227,7 +227,9 @@ func Scenarios() []Scenario {
 		{Name: "credentials expire in the roll, and then run again", Want: released, Faults: faults{{Op: "*", Kind: awssim.Expired, From: d(75 * second)}}, Again: true, Before: interrupted},
 		{Name: "credentials expire while cron is paused, and then run again", Want: released, Facts: databaseIsOld, Faults: faults{{Op: "*", Kind: awssim.Expired, From: d(60 * second)}}, Again: true, Before: release.Broken},
 		{Name: "credentials expire and are renewed", Want: released, Renew: true, Faults: faults{{Op: "*", Kind: awssim.Expired, Every: 9}}},
-		{Name: "credentials wrong from the start", Want: refused, Faults: faults{always("*", awssim.BadKey)}},
+		{Name: "credentials wrong from the start", Want: refused, Faults: faults{always("*", awssim.BadKey)}, Also: checks(atMost(3, 0))},
+		{Name: "AWS gone from the start", Want: refused, Faults: faults{always("*", awssim.DropBefore)}, Also: checks(atMost(20, 3*minute))},
+		{Name: "a private network without IAM, STS, SSM and Secrets Manager", Want: released, Faults: faults{always("iam:*", awssim.DropBefore), always("sts:*", awssim.DropBefore), always("ssm:*", awssim.DropBefore), always("secretsmanager:*", awssim.DropBefore)}, Request: func(r *release.Request) { r.By = "" }},
 	}
 
 	// Whatever is called goes wrong in every way that a call can go wrong, and
@@ -823,6 +825,19 @@ func upgradeAfter(t time.Duration) Check {
 			}
 		}
 		return errors.New("setup:upgrade was started earlier, or not at all")
+	}
+}
+
+// atMost bounds the calls and, if it is not 0, the time of a release.
+func atMost(n int, t time.Duration) Check {
+	return func(s *Stage, r *release.Result) error {
+		if got := len(s.World.Calls()) - s.Start.Calls; got > n {
+			return fmt.Errorf("%d calls were made", got)
+		}
+		if took := r.Ended.Sub(r.Started); t > 0 && took > t {
+			return fmt.Errorf("it took %s", took)
+		}
+		return nil
 	}
 }
 

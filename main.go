@@ -582,7 +582,9 @@ func (p *planned) app(ctx context.Context) (*dagger.Container, error) {
 // run lays a step's part of the store over a container's tree and runs it there.
 func (p *planned) run(ctr *dagger.Container, step build.Step, cache string, with func(*dagger.Container) *dagger.Container) (*dagger.Container, error) {
 	if step.Overlay != nil {
-		ctr = ctr.WithDirectory(treeDir, p.Source, dagger.ContainerWithDirectoryOpts{Include: step.Overlay.Include, Exclude: step.Overlay.Exclude})
+		// Filter, and not the options of WithDirectory: the engine then knows the part
+		// by its content, and a change elsewhere in the store runs nothing again.
+		ctr = ctr.WithDirectory(treeDir, p.Source.Filter(dagger.DirectoryFilterOpts{Include: step.Overlay.Include, Exclude: step.Overlay.Exclude}))
 	}
 	file := mckDir + "/steps/" + step.Name + ".json"
 	ctr, err := withJSON(ctr, file, step)

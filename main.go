@@ -253,6 +253,8 @@ func (m *Magecloudkit) Check(ctx context.Context) (string, error) {
 }
 
 // Install the store's packages with composer: the installed store.
+//
+// +cache="session"
 func (m *Magecloudkit) Composer(ctx context.Context) (*dagger.Directory, error) {
 	p, err := m.plan(ctx)
 	if err != nil {
@@ -268,6 +270,8 @@ func (m *Magecloudkit) Composer(ctx context.Context) (*dagger.Directory, error) 
 // Compile the store and deploy its static content: the store as it runs.
 //
 // It is the installed store with generated/ and pub/static/.
+//
+// +cache="session"
 func (m *Magecloudkit) Precompile(
 	ctx context.Context,
 	// Version in the URLs of static files. Default: the time of the build, in seconds; make gives the time of the commit.
@@ -305,6 +309,7 @@ func (m *Magecloudkit) Precompile(
 // Build the store's two images, magento2 (php-fpm) and nginx.
 //
 // When it succeeds, both exist.
+//
 // What it returns can be used further: `build --build-num=1 magento terminal`,
 // `build --build-num=1 nginx up`, `build --build-num=1 export -o out`.
 //
@@ -360,6 +365,8 @@ func (m *Magecloudkit) Build(
 // Make the magento2 image's base: PHP with the extensions that the store needs.
 //
 // `php-base publish --address=…` makes it a --php-base for builds on hosts.
+//
+// +cache="session"
 func (m *Magecloudkit) PhpBase(ctx context.Context) (*dagger.Container, error) {
 	p, err := m.plan(ctx)
 	if err != nil {
@@ -372,8 +379,11 @@ func (m *Magecloudkit) PhpBase(ctx context.Context) (*dagger.Container, error) {
 //
 // It resolves the store's packages and returns the two files as a change to its
 // source. A store that has both is left as it is.
+//
 // Write them by `lock export --path=magento`: dagger itself applies a change to
 // the directory that it is called in, whichever the store's is.
+//
+// +cache="session"
 func (m *Magecloudkit) Lock(ctx context.Context) (*dagger.Changeset, error) {
 	p, err := m.prepare(ctx)
 	if err != nil {

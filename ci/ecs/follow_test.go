@@ -237,6 +237,23 @@ func TestFollowKeepsTheMaximum(t *testing.T) {
 	}
 }
 
+// TestFollowWaitsForTheCount: a deployment that ECS calls complete is not the
+// end while fewer tasks run than are wanted.
+func TestFollowWaitsForTheCount(t *testing.T) {
+	w := newCloud(t, nil)
+	target := w.roll(t, webName)
+	if err := w.Clock().Sleep(context.Background(), 3*time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.ecs.UpdateService(context.Background(), &awsecs.UpdateServiceInput{Cluster: aws.String(cluster), Service: aws.String(webName), DesiredCount: aws.Int32(6)}); err != nil {
+		t.Fatal(err)
+	}
+	out := w.follower().Follow(context.Background(), cluster, []ecs.Target{target}, 10*time.Minute)[0]
+	if out.Verdict != ecs.Completed || out.Running != 6 || out.Samples[0].State != "COMPLETED" || out.Samples[0].Running == 6 {
+		t.Errorf("%s with %d running, at first %+v", out.Verdict, out.Running, out.Samples[0])
+	}
+}
+
 func TestFollowEnds(t *testing.T) {
 	w := newCloud(t, nil)
 	if err := w.Behave(awssim.Behavior{Family: webName, NeverHealthy: true}); err != nil {

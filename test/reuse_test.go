@@ -2,11 +2,13 @@ package test
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"dagger.io/dagger"
 	"github.com/google/go-cmp/cmp"
@@ -106,14 +108,15 @@ func TestStepsAreTakenFromTheCache(t *testing.T) {
 	dir := sampleStore(t, nil)
 	args := func() []string { return append(storeFlags(dir), "build", "--build-num=1", "magento-digest") }
 	call(t, args()...).must(t)
-	replace(class, "{\n", "{\n    public const CHANGED = "+"1;\n")(t, dir)
+	// Another change than an earlier run's, whose layers the engine may still have.
+	replace(class, "{\n", fmt.Sprintf("{\n    public const CHANGED = %d;\n", time.Now().UnixNano()))(t, dir)
 	log := call(t, args()...).must(t).log
 	for _, want := range []string{"static: unchanged", "compile: done"} {
 		if !strings.Contains(log, want) {
 			t.Errorf("after a change of %s the build does not say %q:\n%s", class, want, log)
 		}
 	}
-	if strings.Contains(log, "$ composer install") || strings.Contains(log, "setup:static-content:deploy --") {
+	if strings.Contains(log, "$ composer install") || strings.Contains(log, "$ php -d memory_limit=2G bin/magento --no-ansi --no-interaction setup:static-content:deploy") {
 		t.Errorf("after a change of %s packages were installed or static content was deployed again:\n%s", class, log)
 	}
 }

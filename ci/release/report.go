@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -73,7 +74,8 @@ type chart struct {
 	Ticks                []tick            // of time
 	Levels               []tick            // of tasks
 	Marks                []mark
-	End                  float64
+	End                  float64 // of our deployment, where the way back begins
+	EndLeft              bool    // its label has room only on the left
 }
 
 type tick struct {
@@ -139,10 +141,8 @@ func newChart(s ServiceResult) *chart {
 	for t := 0.0; t <= total; t += every {
 		c.Ticks = append(c.Ticks, tick{c.Left + (c.Right-c.Left)*t/max(total, 1), (time.Duration(t) * time.Second).String()})
 	}
-	for _, n := range []int32{0, most / 2, most} {
-		if n == 0 || len(c.Levels) == 0 || c.Levels[len(c.Levels)-1].Label != fmt.Sprint(n) {
-			c.Levels = append(c.Levels, tick{y(n), fmt.Sprint(n)})
-		}
+	for _, n := range slices.Compact([]int32{0, most / 2, most}) {
+		c.Levels = append(c.Levels, tick{y(n), fmt.Sprint(n)})
 	}
 	failed := int32(0)
 	for _, s := range samples {
@@ -153,6 +153,7 @@ func newChart(s ServiceResult) *chart {
 	}
 	if s.Rollback != nil && len(s.Rollback.Samples) > 0 {
 		c.End = x(s.Rollback.Samples[0].At)
+		c.EndLeft = c.End > c.Right-80
 	}
 	return c
 }

@@ -409,7 +409,7 @@ func (x *run) judge(ctx context.Context, outcomes []ecs.Outcome) error {
 	for _, v := range []ecs.Verdict{ecs.Failed, ecs.RolledBack} {
 		if o := worst[v]; o != nil {
 			x.diagnose(ctx, outcomes)
-			return x.goBack(ctx, RolledBack, fmt.Sprintf("service %s: %s: %s", o.Service, o.Verdict, o.Reason))
+			return x.goBack(ctx, RolledBack, fmt.Sprintf("service %s: %s: %s", o.Service, o.Verdict, strings.TrimSuffix(o.Reason, ".")))
 		}
 	}
 	if o := worst[ecs.Superseded]; o != nil {

@@ -13,7 +13,7 @@ import (
 // the world's clock.
 func (w *World) ClientConfig() aws.Config {
 	return aws.Config{
-		Region:       w.region,
+		Region:       w.k.Region,
 		BaseEndpoint: aws.String("http://awssim.invalid"),
 		HTTPClient:   &http.Client{Transport: w.Transport()},
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {

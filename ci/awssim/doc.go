@@ -3,6 +3,17 @@
 // the protocols their clients speak. Any client works that can be pointed at another endpoint: the Go SDK, the aws
 // command line, a shell script.
 //
+// # In a Go test
+//
+// A test makes a [World], hands its [World.ClientConfig] to the SDK's clients and its clock to the code under test, and says
+// what goes wrong. No socket is opened and no time is waited for:
+//
+//	w, err := awssim.New(awssim.Config{})
+//	client := ecs.NewFromConfig(w.ClientConfig())
+//	err = w.AddFault(awssim.Fault{Op: "ecs:UpdateService", Kind: awssim.Throttle, Times: 2})
+//
+// Clients of other languages get [World.Handler] behind a listener.
+//
 // # A world and its time
 //
 // A [World] is one account in one region. Everything that happens in it by itself (a task that starts, a health check
@@ -14,21 +25,18 @@
 //
 // # Services
 //
-// A service is a table of operations, put together by handle: an operation is a function from the SDK's own input
-// type to the SDK's own output type, run with the world locked. Decoding and encoding (see codec.go), credentials,
-// faults and the record of calls lie around it (see wire.go). A parameter that the input type lacks and an operation
-// that the table lacks are errors that name it. A new service is a constructor in the list in world.go:
+// Each concern is a package below internal: kernel (time, agenda, chance), wire (protocols, tables of operations), ecs,
+// ecr with the registry's data plane, events, logs, and values for the services that only keep what they are given.
+// A service is a table of operations: an operation is a function from the SDK's own input type to the SDK's own output
+// type, run with the world locked. Credentials, faults and the record of calls lie around it (serve.go). A parameter that
+// the input type lacks and an operation that the table lacks are errors that name it. What ECS asks of the others when a
+// task starts (is the image there, may the secret be read, where do the log lines go) goes through ecs.Around. A new
+// service is a constructor in [New]:
 //
-//	func newSTS(w *World) *service {
-//		s := &service{name: "sts", protocol: query, version: "2011-06-15"}
-//		handle(s, "GetCallerIdentity", func(c *call, in *sts.GetCallerIdentityInput) (*sts.GetCallerIdentityOutput, error) {
-//			return &sts.GetCallerIdentityOutput{Arn: &c.caller.ARN}, nil
-//		})
-//		return s
-//	}
-//
-// What services ask of each other when a task starts (is the image there, may the secret be read, where do the log
-// lines go) goes through the small interfaces in hooks.go.
+//	s := &wire.Service{Name: "sts", Protocol: wire.Query, Version: "2011-06-15"}
+//	wire.Handle(s, "GetCallerIdentity", func(c *wire.Call, in *sts.GetCallerIdentityInput) (*sts.GetCallerIdentityOutput, error) {
+//		return &sts.GetCallerIdentityOutput{Arn: &c.Caller.ARN}, nil
+//	})
 //
 // # What happens, and what goes wrong
 //

@@ -4,21 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"path"
+	"slices"
 	"time"
+
+	"github.com/magecloudkit/pipeline/ci/awssim/internal/kernel"
+	"github.com/magecloudkit/pipeline/ci/awssim/internal/wire"
 )
-
-// Duration is a time.Duration that JSON writes as "90s".
-type Duration time.Duration
-
-// MarshalText writes d as "1m30s".
-func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
-
-// UnmarshalText reads "90s".
-func (d *Duration) UnmarshalText(b []byte) error {
-	v, err := time.ParseDuration(string(b))
-	*d = Duration(v)
-	return err
-}
 
 // FaultKind is what goes wrong with a call.
 type FaultKind string
@@ -61,8 +52,8 @@ func (f Fault) Check() error {
 		if f.Delay <= 0 {
 			return fmt.Errorf("fault %q on %q: delay is missing", f.Kind, f.Op)
 		}
-		if f.Kind == Stale && time.Duration(f.Delay) > memory {
-			return fmt.Errorf("fault %q on %q: the world remembers %s, not %s", f.Kind, f.Op, memory, time.Duration(f.Delay))
+		if f.Kind == Stale && time.Duration(f.Delay) > kernel.Memory {
+			return fmt.Errorf("fault %q on %q: the world remembers %s, not %s", f.Kind, f.Op, kernel.Memory, time.Duration(f.Delay))
 		}
 	case Fail:
 		if f.Code == "" {
@@ -103,35 +94,43 @@ func (f *armedFault) matches(op string, since time.Duration) bool {
 }
 
 // answer is the error that a fault answers with before anything is done; nil if it is none of that kind.
-func (f *armedFault) answer(c *call) *Error {
+func (f *armedFault) answer(c *wire.Call) *wire.Error {
 	switch f.Kind {
 	case Throttle:
-		if c.service.protocol == query {
-			return errf("Throttling", "Rate exceeded")
+		if c.Service.Protocol == wire.Query {
+			return wire.Errf("Throttling", "Rate exceeded")
 		}
-		return errf("ThrottlingException", "Rate exceeded")
+		return wire.Errf("ThrottlingException", "Rate exceeded")
 	case Broken, BrokenLate:
-		return &Error{Code: "ServerException", Message: "Service Unavailable. Please try again later.", Status: 500}
+		return &wire.Error{Code: "ServerException", Message: "Service Unavailable. Please try again later.", Status: 500}
 	case Expired:
 		return expiredToken(c)
 	case BadKey:
-		if c.service.protocol == query {
-			return &Error{Code: "InvalidClientTokenId", Message: "The security token included in the request is invalid.", Status: 403}
+		if c.Service.Protocol == wire.Query {
+			return &wire.Error{Code: "InvalidClientTokenId", Message: "The security token included in the request is invalid.", Status: 403}
 		}
-		return errf("UnrecognizedClientException", "The security token included in the request is invalid.")
+		return wire.Errf("UnrecognizedClientException", "The security token included in the request is invalid.")
 	case Denied:
-		return c.denied("*")
+		return c.Denied("*")
 	case Fail:
-		return &Error{Code: f.Code, Message: f.Message, Status: f.Status}
+		return &wire.Error{Code: f.Code, Message: f.Message, Status: f.Status}
 	}
 	return nil
 }
 
-func expiredToken(c *call) *Error {
-	if c.service.protocol == query {
-		return &Error{Code: "ExpiredToken", Message: "The security token included in the request is expired", Status: 403}
+// denied says whether a fault denies an action from now on.
+func (w *World) denied(action string) bool {
+	return slices.ContainsFunc(w.faults, func(f *armedFault) bool {
+		match, _ := path.Match(f.Op, action) // AddFault has checked the pattern
+		return f.Kind == Denied && match
+	})
+}
+
+func expiredToken(c *wire.Call) *wire.Error {
+	if c.Service.Protocol == wire.Query {
+		return &wire.Error{Code: "ExpiredToken", Message: "The security token included in the request is expired", Status: 403}
 	}
-	return errf("ExpiredTokenException", "The security token included in the request is expired")
+	return wire.Errf("ExpiredTokenException", "The security token included in the request is expired")
 }
 
 // Call is one call as the world saw it.

@@ -8,17 +8,16 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
+
+	"github.com/magecloudkit/pipeline/ci/awssim/internal/wire"
 )
 
 // operation finds one by its action: "ecs:UpdateService".
-func (w *World) operation(action string) (*service, *operation, error) {
+func (w *World) operation(action string) (*wire.Service, *wire.Operation, error) {
 	name, op, _ := strings.Cut(action, ":")
 	for _, s := range w.services {
-		if s.name == name {
-			if o := s.ops[op]; o != nil {
-				return s, o, nil
-			}
+		if o := s.Operation(op); s.Name == name && o != nil {
+			return s, o, nil
 		}
 	}
 	return nil, nil, fmt.Errorf("awssim has no operation %q", action)
@@ -28,8 +27,8 @@ func (w *World) operation(action string) (*service, *operation, error) {
 func (w *World) Operations() []string {
 	var all []string
 	for _, s := range w.services {
-		for name := range s.ops {
-			all = append(all, s.name+":"+name)
+		for _, name := range s.Operations() {
+			all = append(all, s.Name+":"+name)
 		}
 	}
 	slices.Sort(all)
@@ -48,16 +47,16 @@ func Do[O any](w *World, action string, in any) (*O, error) {
 	if err != nil {
 		return nil, err
 	}
-	arg := o.in()
-	if err := decodeJSON(encodeJSON(in), arg); err != nil { // copies keep the world's state and the caller's apart
+	arg := o.In()
+	if err := wire.DecodeJSON(wire.EncodeJSON(in), arg); err != nil { // copies keep the world's state and the caller's apart
 		return nil, err
 	}
-	res, err := o.run(&call{w: w, service: s, op: action[len(s.name)+1:], caller: w.identity("")}, arg)
+	res, err := o.Run(&wire.Call{Service: s, Op: action[len(s.Name)+1:], Caller: w.people.Identity(""), Now: w.k.Now}, arg)
 	if err != nil {
 		return nil, err
 	}
 	out := new(O)
-	return out, decodeJSON(encodeJSON(res), out)
+	return out, wire.DecodeJSON(wire.EncodeJSON(res), out)
 }
 
 // State returns what there is in the world, service by service, as JSON.
@@ -65,17 +64,14 @@ func (w *World) State() (json.RawMessage, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.catchUp()
-	all := map[string]any{"time": w.now, "facts": w.facts}
+	all := map[string]any{"time": w.k.Now, "facts": w.behaviors.Facts}
 	for _, s := range w.services {
-		if s.state != nil {
-			all[s.name] = s.state()
+		if s.State != nil {
+			all[s.Name] = s.State()
 		}
 	}
 	return json.MarshalIndent(all, "", "  ") // while the world is locked: the views share its state
 }
-
-// Elapsed is how long the world has been going on, on its own clock.
-func (w *World) Elapsed() time.Duration { return w.clock.Now().Sub(w.start) }
 
 // Transport returns a round tripper that reaches the world without a socket, whatever the host in the URL.
 func (w *World) Transport() http.RoundTripper { return inProcess{w.Handler()} }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"path"
 	"time"
+
+	"github.com/magecloudkit/pipeline/ci/awssim/internal/wire"
 )
 
 // Intervention is something that somebody else does, at a time or upon a call: another deployment, a service that is
@@ -58,7 +60,7 @@ func (w *World) Intervene(plans ...Intervention) error {
 	}
 	for _, p := range plans {
 		if p.Upon == "" {
-			w.agenda.add(w.start.Add(time.Duration(p.At)+time.Duration(p.Delay)), func() { w.intervene(p) })
+			w.k.At(w.k.Start.Add(time.Duration(p.At)+time.Duration(p.Delay)), func() { w.intervene(p) })
 			continue
 		}
 		w.plans = append(w.plans, &armedIntervention{Intervention: p})
@@ -78,7 +80,7 @@ func (w *World) upon(op string) {
 		if p.seen++; p.seen == max(p.Nth, 1) {
 			p.done = true
 			if p.Delay > 0 {
-				w.after(time.Duration(p.Delay), func() { w.intervene(p.Intervention) })
+				w.k.After(time.Duration(p.Delay), func() { w.intervene(p.Intervention) })
 			} else {
 				w.intervene(p.Intervention)
 			}
@@ -90,26 +92,26 @@ func (w *World) upon(op string) {
 const SomebodyElse = "somebody-else"
 
 func (w *World) intervene(p Intervention) {
-	_ = w.behave(p.Behave) // Intervene has checked them
+	_ = w.behaviors.Add(p.Behave...) // Intervene has checked them
 	for _, f := range p.Faults {
 		w.faults = append(w.faults, &armedFault{Fault: f})
 	}
 	for k, v := range p.SetFacts {
-		w.facts[k] = v
+		w.behaviors.Facts[k] = v
 	}
 	if p.Op == "" {
 		return
 	}
 	s, o, _ := w.operation(p.Op) // Intervene has seen that it is there
-	c := &call{w: w, service: s, op: p.Op[len(s.name)+1:], caller: Identity{ARN: fmt.Sprintf("arn:aws:iam::%s:user/%s", w.account, SomebodyElse)}}
-	rec := Call{Time: w.now, Op: p.Op, Caller: c.caller.ARN, Input: p.Input}
-	in := o.in()
-	err := decodeJSON(p.Input, in)
+	c := &wire.Call{Service: s, Op: p.Op[len(s.Name)+1:], Now: w.k.Now, Caller: wire.Identity{ARN: fmt.Sprintf("arn:aws:iam::%s:user/%s", w.k.Account, SomebodyElse)}}
+	rec := Call{Time: c.Now, Op: p.Op, Caller: c.Caller.ARN, Input: p.Input}
+	in := o.In()
+	err := wire.DecodeJSON(p.Input, in)
 	if err == nil {
-		_, err = o.run(c, in)
+		_, err = o.Run(c, in)
 	}
 	if err != nil {
-		rec.Code = asError(err).Error()
+		rec.Code = wire.AsError(err).Error()
 	}
 	w.calls = append(w.calls, rec)
 }

@@ -29,6 +29,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/google/go-cmp/cmp"
+	"github.com/magecloudkit/pipeline/ci/awssim/internal/wire"
 )
 
 // step is one call of the session that touches every operation. ${name} stands for something that an earlier answer held.
@@ -266,19 +267,19 @@ func TestGoSDKReadsEverything(t *testing.T) {
 		name, op, _ := strings.Cut(action, ":")
 		method := reflect.ValueOf(clients[name]).MethodByName(op)
 		in := reflect.New(method.Type().In(1).Elem())
-		if err := decodeJSON([]byte(input), in.Interface()); err != nil {
+		if err := wire.DecodeJSON([]byte(input), in.Interface()); err != nil {
 			return nil, err
 		}
 		res := method.Call([]reflect.Value{reflect.ValueOf(context.Background()), in})
 		if err, ok := res[1].Interface().(error); ok {
 			return nil, err
 		}
-		read := parse(t, encodeJSON(res[0].Interface()))
+		read := parse(t, wire.EncodeJSON(res[0].Interface()))
 		s, _, err := w.operation(action)
 		if err != nil {
 			return nil, err
 		}
-		if s.protocol == awsJSON {
+		if s.Protocol == wire.JSON {
 			if diff := cmp.Diff(parse(t, orEmpty(seen.body)), read); diff != "" {
 				t.Errorf("%s: sent (-) and read (+):\n%s", action, diff)
 			}
@@ -324,7 +325,7 @@ func TestAWSCommandLineReadsEverything(t *testing.T) {
 		if err != nil {
 			return nil, err
 		}
-		if s.protocol != awsJSON {
+		if s.Protocol != wire.JSON {
 			return printed, nil
 		}
 		sent := parse(t, orEmpty(seen.body))
@@ -522,13 +523,13 @@ func TestMembersAreNamedAsDescribed(t *testing.T) {
 	}
 	w := sessionWorld(t)
 	for _, s := range w.services {
-		m := loadModel(t, string(data), s.name)
-		for name, o := range s.ops {
-			input := reflect.TypeOf(o.in()).Elem()
+		m := loadModel(t, string(data), s.Name)
+		for _, name := range s.Operations() {
+			input := reflect.TypeOf(s.Operation(name).In()).Elem()
 			described := m.Shapes[m.Operations[name].Input.Shape]
 			for member := range described.Members {
-				if _, ok := shapeOf(input).byName[member]; !ok {
-					t.Errorf("%s:%s: the codec does not know %s", s.name, name, member)
+				if !wire.Knows(input, member) {
+					t.Errorf("%s:%s: the codec does not know %s", s.Name, name, member)
 				}
 			}
 		}

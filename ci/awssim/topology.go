@@ -1,5 +1,13 @@
 package awssim
 
+import (
+	"github.com/magecloudkit/pipeline/ci/awssim/internal/ecr"
+	"github.com/magecloudkit/pipeline/ci/awssim/internal/ecs"
+	"github.com/magecloudkit/pipeline/ci/awssim/internal/events"
+	"github.com/magecloudkit/pipeline/ci/awssim/internal/kernel"
+	"github.com/magecloudkit/pipeline/ci/awssim/internal/values"
+)
+
 // Topology is what there is in a world when it starts. JSON reads and writes it. A service's section is a field here,
 // of a type that stands beside the service.
 type Topology struct {
@@ -37,17 +45,28 @@ func DefaultTopology() *Topology {
 	}
 }
 
-// build lets every service make its section of the topology, last constructor first: ECS, whose tasks need what
-// the others have, comes last.
-func (w *World) build(t *Topology) error {
-	for i := range w.services {
-		s := w.services[len(w.services)-1-i]
-		if s.build == nil {
-			continue
-		}
-		if err := s.build(t); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+// The parts of a topology, of what happens and of what is answered.
+type (
+	// Behavior says how containers behave that nobody wrote code for here.
+	Behavior = ecs.Behavior
+	// ClusterSpec is a cluster that exists when the world starts.
+	ClusterSpec = ecs.ClusterSpec
+	// InstanceSpec is a number of like container instances.
+	InstanceSpec = ecs.InstanceSpec
+	// TaskDefinitionSpec is what RegisterTaskDefinition takes.
+	TaskDefinitionSpec = ecs.TaskDefinitionSpec
+	// ServiceSpec is what CreateService takes.
+	ServiceSpec = ecs.ServiceSpec
+	// RepositorySpec is a repository that exists when the world starts.
+	RepositorySpec = ecr.RepositorySpec
+	// ImageSpec is an image of a repository.
+	ImageSpec = ecr.ImageSpec
+	// RuleSpec is a rule that exists when the world starts.
+	RuleSpec = events.RuleSpec
+	// SecretSpec is a secret that exists when the world starts.
+	SecretSpec = values.SecretSpec
+	// ParameterSpec is a parameter that exists when the world starts.
+	ParameterSpec = values.ParameterSpec
+	// Duration is a time.Duration that JSON writes as "90s".
+	Duration = kernel.Duration
+)

@@ -1,13 +1,22 @@
 package awssim
 
 import (
+	"context"
 	"fmt"
-	"hash/fnv"
-	"math/rand/v2"
+	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/magecloudkit/pipeline/ci/awssim/internal/ecr"
+	"github.com/magecloudkit/pipeline/ci/awssim/internal/ecs"
+	"github.com/magecloudkit/pipeline/ci/awssim/internal/events"
+	"github.com/magecloudkit/pipeline/ci/awssim/internal/kernel"
+	"github.com/magecloudkit/pipeline/ci/awssim/internal/logs"
+	"github.com/magecloudkit/pipeline/ci/awssim/internal/values"
+	"github.com/magecloudkit/pipeline/ci/awssim/internal/wire"
 )
 
 // Config is what a world is made from. Its zero value is the default topology at the Epoch on a virtual clock.
@@ -23,28 +32,25 @@ type Config struct {
 
 // World is one AWS account in one region. Its methods may be called from several goroutines.
 type World struct {
-	account, region string
-	clock           Clock
-	seed            uint64
-	logf            func(string, ...any)
+	clock Clock
+	logf  func(string, ...any)
 
 	mu        sync.Mutex
-	start     time.Time // when the world was handed over
-	now       time.Time // up to when everything due has happened
-	agenda    agenda
-	ids       map[string]uint64 // how many ids of a kind were given out
-	services  []*service
-	hooks     hooks
-	registry  http.Handler // the OCI registry below /v2/
-	people    map[string]Identity
+	k         *kernel.Kernel
+	services  []*wire.Service
+	people    *values.People
+	roles     *values.Roles
+	vault     *values.Vault
+	logs      *logs.Store
+	registry  *ecr.Registry
+	ecs       *ecs.API
+	events    *events.Bus
+	behaviors *ecs.Behaviors
 	faults    []*armedFault
+	plans     []*armedIntervention
 	readLag   time.Duration
 	calls     []Call
 	observers []func(Call)
-	ecs       *ecsAPI
-	behaviors []*armedBehavior
-	facts     map[string]string
-	plans     []*armedIntervention
 }
 
 // New makes a world. An error names what is wrong with the topology.
@@ -53,90 +59,134 @@ func New(cfg Config) (*World, error) {
 	if top == nil {
 		top = DefaultTopology()
 	}
-	w := &World{
-		account: top.Account, region: top.Region,
-		clock: cfg.Clock, seed: cfg.Seed, logf: cfg.Logf,
-		ids: map[string]uint64{}, people: map[string]Identity{}, facts: map[string]string{},
-	}
+	w := &World{clock: cfg.Clock, logf: cfg.Logf, people: values.NewPeople(top.Account), behaviors: ecs.NewBehaviors()}
 	if w.clock == nil {
 		w.clock = &VirtualClock{}
 	}
-	w.start = w.clock.Now()
-	w.now = w.start.Add(-head)
-	// ECS stands first: see build.
-	for _, newService := range []func(*World) *service{
-		newECS,
-		newECR,
-		newEvents,
-		newLogs,
-		newSTS,
-		newSecrets,
-		newSSM,
-		newIAM,
-	} {
-		w.services = append(w.services, newService(w))
+	w.k = kernel.New(top.Account, top.Region, cfg.Seed, w.clock.Now())
+	w.roles = values.NewRoles(w.k, w.denied)
+	w.vault = values.NewVault(w.k, w.roles)
+	w.logs = logs.New(w.k)
+	w.registry = ecr.New(w.k, registryHost{w})
+	w.ecs = ecs.New(w.k, ecs.Around{Images: w.registry, Secrets: w.vault, Roles: w.roles, Logs: w.logs}, w.behaviors)
+	w.events = events.New(w.k, w.ecs)
+	w.services = []*wire.Service{
+		w.ecs.Service, w.registry.Service, w.events.Service, w.logs.Service, values.NewSTS(w.k, w.roles, w.people),
+		w.vault.SecretsManager, w.vault.SSM, w.roles.Service,
 	}
 	if err := w.build(top); err != nil {
 		return nil, fmt.Errorf("topology: %w", err)
 	}
-	w.runUntil(w.start)
-	w.startRules()
-	w.readLag = min(cfg.ReadLag, memory)
+	w.k.RunUntil(w.k.Start, w.ecs.Flush)
+	w.events.Start()
+	w.readLag = min(cfg.ReadLag, kernel.Memory)
 	return w, nil
 }
 
-// head is how long before its start a world is built, so that its services are steady by then.
-const head = 24 * time.Hour
+// build makes what a topology says. ECS, whose tasks need what the others have, comes last.
+func (w *World) build(t *Topology) error {
+	c := &wire.Call{Now: w.k.Now, Caller: w.people.Identity("")}
+	for _, section := range []func() error{
+		func() error { return w.roles.Build(t.Roles) },
+		func() error { return w.vault.BuildParameters(c, t.Parameters) },
+		func() error { return w.vault.BuildSecrets(c, t.Secrets) },
+		func() error { return w.logs.Build(c, t.LogGroups) },
+		func() error { return w.events.Build(c, t.Rules) },
+		func() error { return w.registry.Build(c, t.Repositories) },
+		func() error { return w.behaviors.Add(t.Behaviors...) },
+		func() error {
+			return w.ecs.Build(c, ecs.Spec{Clusters: t.Clusters, TaskDefinitions: t.TaskDefinitions, Services: t.Services})
+		},
+	} {
+		if err := section(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // Clock returns the world's clock.
 func (w *World) Clock() Clock { return w.clock }
 
 // Account returns the account's number.
-func (w *World) Account() string { return w.account }
+func (w *World) Account() string { return w.k.Account }
 
 // Region returns the region's name.
-func (w *World) Region() string { return w.region }
+func (w *World) Region() string { return w.k.Region }
+
+// Elapsed is how long the world has been going on, on its own clock.
+func (w *World) Elapsed() time.Duration { return w.clock.Now().Sub(w.k.Start) }
 
 // catchUp lets everything happen that is due.
-func (w *World) catchUp() { w.runUntil(w.clock.Now()) }
+func (w *World) catchUp() { w.k.RunUntil(w.clock.Now(), w.ecs.Flush) }
 
-func (w *World) runUntil(t time.Time) {
-	for e := w.agenda.next(t); e != nil; e = w.agenda.next(t) {
-		if e.at.After(w.now) {
-			w.ecs.flush() // a service looks at one time as it does when everything of that time has happened
-			w.now = e.at
-		}
-		e.do()
-	}
-	w.ecs.flush()
-	if t.After(w.now) {
-		w.now = t
-	}
+// registryHost is the world as the registry's data plane needs it.
+type registryHost struct{ *World }
+
+// Locked implements ecr.Host.
+func (h registryHost) Locked(do func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.catchUp()
+	do()
 }
 
-// after puts something on the agenda. It runs with the world locked.
-func (w *World) after(d time.Duration, do func()) { w.agenda.add(w.now.Add(max(d, 0)), do) }
-
-// random returns a source of its own for one thing, so that what happens to it does not hang on what else happens.
-func (w *World) random(kind, id string) *rand.Rand {
-	h := fnv.New64a()
-	fmt.Fprintf(h, "%s/%s", kind, id)
-	return rand.New(rand.NewPCG(w.seed, h.Sum64()))
+// Perform implements ecr.Host.
+func (h registryHost) Perform(c *wire.Call, agent string, input []byte, run func(*wire.Call) (any, error)) wire.Outcome {
+	c.ID = h.k.NewID("request")
+	o, fault := h.carryOut(c, &wire.Operation{Run: func(c *wire.Call, _ any) (any, error) { return run(c) }}, nil)
+	rec := Call{Time: c.Now, Op: c.Action(), Caller: c.Caller.ARN, Agent: agent, Request: c.ID, Input: input, Fault: fault}
+	h.record(rec, o.Err)
+	return o
 }
 
-// newID returns 32 hexadecimal digits that no other thing of the kind has in this world.
-func (w *World) newID(kind string) string {
-	w.ids[kind]++
-	r := w.random(kind, fmt.Sprint(w.ids[kind]))
-	return fmt.Sprintf("%016x%016x", r.Uint64(), r.Uint64())
-}
+// Sleep implements ecr.Host.
+func (h registryHost) Sleep(ctx context.Context, d time.Duration) error { return h.clock.Sleep(ctx, d) }
 
-// identity says whose access key it is.
-func (w *World) identity(accessKeyID string) Identity {
-	if id, ok := w.people[accessKeyID]; ok {
-		return id
+// SetRegistryEndpoint says where the world's Handler is reached, so that what ECR answers (the proxy endpoint of a
+// token, the URI of a repository) leads there: "https://127.0.0.1:4567". Unless it is called, ECR answers Amazon's name
+// for the registry. Images of tasks are found by either name.
+func (w *World) SetRegistryEndpoint(address string) error {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return fmt.Errorf("the registry's endpoint %q is not an address like https://127.0.0.1:4567", address)
 	}
-	return Identity{AccessKeyID: accessKeyID, ARN: fmt.Sprintf("arn:aws:iam::%s:user/deployer", w.account), UserID: "AIDAAWSSIMDEPLOYER00"}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.registry.SetEndpoint(u.Scheme, u.Host)
+	return nil
+}
+
+// Handler returns the world's HTTP side: the AWS APIs at /, the registry below /v2/ and the world's own controls below
+// /_sim/. It does not listen.
+func (w *World) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", w.serveAPI)
+	mux.Handle("/v2/", w.registry.DataPlane())
+	w.control(mux)
+	return mux
+}
+
+// Behave adds behaviors. Tasks that are placed from now on follow them.
+func (w *World) Behave(bs ...Behavior) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.behaviors.Add(bs...)
+}
+
+// SetFact makes something so that behaviors can hang on, such as the state of the database.
+func (w *World) SetFact(name, value string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.behaviors.Facts[name] = value
+}
+
+// Facts returns what is so by now.
+func (w *World) Facts() map[string]string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.catchUp()
+	return maps.Clone(w.behaviors.Facts)
 }
 
 // AddFault makes calls go wrong from now on.
@@ -165,7 +215,7 @@ func (w *World) ClearFaults() {
 func (w *World) SetReadLag(d time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.readLag = min(d, memory)
+	w.readLag = min(d, kernel.Memory)
 }
 
 // Calls returns every call made so far, in order.

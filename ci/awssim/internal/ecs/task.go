@@ -1,0 +1,735 @@
+package ecs
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	"github.com/magecloudkit/pipeline/ci/awssim/internal/kernel"
+)
+
+// task is one task, from its placement to an hour after its end. It goes through the states of the developer guide's
+// "Amazon ECS task lifecycle"; those that only take time in reality take a few seconds here.
+type task struct {
+	e                  *API
+	id, arn            string
+	cluster            *cluster
+	svc                *svc        // nil: standalone
+	dep                *deployment // of svc
+	rev                *revision
+	overrides          types.TaskOverride
+	network            *types.NetworkConfiguration
+	group, startedBy   string
+	launch             types.LaunchType
+	provider, platform *string
+	instance           *instance // EC2 only
+	cpu, memory        int32
+	hostPorts          []int32
+	tags               []types.Tag
+	containers         []*container
+	execute            bool
+
+	desired, last          string
+	created                time.Time
+	pullStarted, pullEnded *time.Time
+	started, stopping      *time.Time
+	ended, stopped         *time.Time // execution, task
+	stopCode               types.TaskStopCode
+	reason                 string
+	target                 targetHealth
+	wasHealthy             bool // it has counted as healthy once
+	version                int64
+	history                kernel.History[types.Task]
+}
+
+// targetHealth is how a task stands in its service's target groups.
+type targetHealth int
+
+const (
+	targetInitial targetHealth = iota
+	targetHealthy
+	targetUnhealthy
+)
+
+type container struct {
+	def       *types.ContainerDefinition
+	b         Behavior
+	last      string
+	exit      *int32
+	reason    string
+	health    types.HealthStatus
+	digest    string
+	runtimeID string
+	stream    string
+}
+
+// checked says that the container's health is checked by its definition.
+func (c *container) checked() bool { return c.def.HealthCheck != nil }
+
+func (c *container) essential() bool { return c.def.Essential == nil || *c.def.Essential }
+
+// newTask makes a task that is not placed yet, and settles how its containers will behave.
+func (e *API) newTask(cl *cluster, rev *revision, over *types.TaskOverride, s *svc) *task {
+	t := &task{e: e, cluster: cl, svc: s, rev: rev, overrides: value(over), id: e.k.NewID("task")}
+	t.arn = e.k.ARN("ecs", fmt.Sprintf("task/%s/%s", cl.name, t.id))
+	t.cpu, t.memory = sizes(rev, t.overrides)
+	for i := range rev.def.ContainerDefinitions {
+		def := &rev.def.ContainerDefinitions[i]
+		about := starting{
+			family: *rev.def.Family, revision: int(rev.def.Revision), image: *def.Image, container: *def.Name,
+			standalone: s == nil, env: map[string]string{},
+		}
+		command := def.Command
+		environment := slices.Clone(def.Environment)
+		for _, o := range t.overrides.ContainerOverrides {
+			if value(o.Name) == *def.Name {
+				if o.Command != nil {
+					command, about.overridden = o.Command, true
+				}
+				environment = append(environment, o.Environment...)
+			}
+		}
+		for _, kv := range environment {
+			about.env[value(kv.Name)] = value(kv.Value)
+		}
+		about.command = strings.Join(append(slices.Clone(def.EntryPoint), command...), " ")
+		for _, p := range def.PortMappings {
+			if h := value(p.HostPort); h != 0 {
+				t.hostPorts = append(t.hostPorts, h)
+			}
+		}
+		t.containers = append(t.containers, &container{
+			def: def, b: e.behaviors.of(about), last: "PENDING", health: types.HealthStatusUnknown, runtimeID: e.k.NewID("runtime"),
+		})
+	}
+	return t
+}
+
+// sizes returns what a task reserves on a container instance, in CPU units and MiB: what the task says, else the sum of
+// what its containers say.
+func sizes(rev *revision, over types.TaskOverride) (cpu, memory int32) {
+	for _, c := range rev.def.ContainerDefinitions {
+		cpu += c.Cpu
+		if c.MemoryReservation != nil {
+			memory += *c.MemoryReservation
+		} else {
+			memory += value(c.Memory)
+		}
+	}
+	pick := func(sum int32, sizes ...*string) int32 {
+		for _, s := range sizes {
+			if n, err := strconv.Atoi(value(number(s))); err == nil {
+				return int32(n)
+			}
+		}
+		return sum
+	}
+	return pick(cpu, over.Cpu, rev.def.Cpu), pick(memory, over.Memory, rev.def.Memory)
+}
+
+// noRoom is why a task could not be placed.
+type noRoom struct {
+	reason   string    // as RunTask's failures have it: "RESOURCE:MEMORY"
+	closest  *instance // the one that comes closest; nil on Fargate or where there is none
+	detailed string    // as a service's event has it
+}
+
+// place finds room for a task ("Amazon ECS task placement"; on EC2 the instance with the most memory left is taken).
+func (t *task) place() *noRoom {
+	for _, c := range t.containers {
+		if c.b.NoCapacity {
+			if t.launch == types.LaunchTypeFargate {
+				why := "Capacity is unavailable at this time. Please try again later or in a different availability zone"
+				return &noRoom{reason: why, detailed: fmt.Sprintf("was unable to place a task. Reason: %s.", why)}
+			}
+			return t.lacks("RESOURCE:MEMORY", nil)
+		}
+	}
+	if t.launch == types.LaunchTypeFargate {
+		return nil
+	}
+	var best, closest *instance
+	why := ""
+	for _, i := range t.cluster.instances {
+		if short := i.short(t); short != "" {
+			closest, why = i, short
+			continue
+		}
+		_, free, _ := i.left()
+		if best == nil {
+			best = i
+		} else if _, most, _ := best.left(); free > most {
+			best = i
+		}
+	}
+	if best == nil {
+		return t.lacks(why, closest)
+	}
+	t.instance = best
+	best.tasks = append(best.tasks, t)
+	return nil
+}
+
+// lacks words a failed placement as "Amazon ECS service event messages" does.
+func (t *task) lacks(why string, closest *instance) *noRoom {
+	const lead = "was unable to place a task because no container instance met all of its requirements. "
+	const more = " For more information, see the Troubleshooting section of the Amazon ECS Developer Guide."
+	if closest == nil && len(t.cluster.instances) > 0 {
+		closest = t.cluster.instances[0]
+	}
+	if closest == nil {
+		return &noRoom{reason: "RESOURCE:MEMORY", detailed: lead + "Reason: No Container Instances were found in your cluster." + more}
+	}
+	words := map[string]string{
+		"RESOURCE:CPU":    "has insufficient CPU units available.",
+		"RESOURCE:MEMORY": "has insufficient memory available.",
+		"RESOURCE:PORTS":  "is already using a port required by your task.",
+		"AGENT":           "encountered error \"AGENT\".",
+	}
+	return &noRoom{reason: why, closest: closest, detailed: fmt.Sprintf("%sThe closest matching (container-instance %s) %s%s", lead, closest.id, words[why], more)}
+}
+
+// launchNow starts a task that has been placed.
+func (t *task) launchNow() {
+	k := t.e.k
+	t.created = k.Now
+	t.desired = "RUNNING"
+	t.cluster.tasks = append(t.cluster.tasks, t)
+	if !t.rev.awsvpc() {
+		t.set("PENDING")
+		t.then(k.Between("agent", t.id, 300*time.Millisecond, 1500*time.Millisecond), t.pull)
+		return
+	}
+	t.set("PROVISIONING") // a network interface is made
+	t.then(k.Between("eni", t.id, 2*time.Second, 5*time.Second), func() {
+		t.set("PENDING")
+		t.then(time.Second, t.pull)
+	})
+}
+
+// then goes on with a task's start after d, unless it has been stopped by then.
+func (t *task) then(d time.Duration, do func()) {
+	t.e.k.After(d, func() {
+		if t.desired == "RUNNING" {
+			do()
+		}
+	})
+}
+
+// set changes a task's last status.
+func (t *task) set(status string) {
+	t.last = status
+	t.touch()
+}
+
+// touch says that a task looks different from now on.
+func (t *task) touch() {
+	t.version++
+	t.history.Put(t.e.k.Now, t.view())
+	if t.svc != nil {
+		t.e.touch(t.svc)
+	}
+}
+
+// failStart ends a task that never ran ("Amazon ECS stopped tasks error messages").
+func (t *task) failStart(reason string) {
+	t.stop(types.TaskStopCodeTaskFailedToStart, reason)
+}
+
+// pull gets what the task needs: roles, secrets, log groups, images. On Fargate the agent fetches secrets and checks
+// the log driver before anything is pulled, and the task's reason carries the error; on EC2 a container does.
+func (t *task) pull() {
+	k := t.e.k
+	fargate := t.launch == types.LaunchTypeFargate
+	execution := value(t.rev.def.ExecutionRoleArn)
+	if t.overrides.ExecutionRoleArn != nil {
+		execution = *t.overrides.ExecutionRoleArn
+	}
+	for _, c := range t.containers {
+		if c.b.ResourceErr != "" {
+			t.then(3*time.Second, func() { t.failStart("ResourceInitializationError: " + c.b.ResourceErr) })
+			return
+		}
+		for _, s := range c.def.Secrets {
+			if err := t.e.around.Secrets.ResolveSecret(value(s.ValueFrom), execution); err != nil {
+				t.then(3*time.Second, func() { t.failStart("ResourceInitializationError: " + err.Error()) })
+				return
+			}
+		}
+		if err := t.openLog(c); err != nil {
+			if fargate {
+				t.then(3*time.Second, func() {
+					t.failStart("ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: failed to create Cloudwatch log stream: " + err.Error() + " : exit status 1")
+				})
+				return
+			}
+			c.b.StartError = "CannotStartContainerError: Error response from daemon: failed to initialize logging driver: failed to create Cloudwatch log stream: " + err.Error()
+		}
+	}
+	t.pullStarted = new(k.Now)
+	t.touch()
+	longest := k.Between("pull", t.id, 4*time.Second, 12*time.Second)
+	for _, c := range t.containers {
+		if d := time.Duration(c.b.Pull); d > 0 {
+			longest = max(longest, d)
+		}
+		reason := c.b.PullError
+		if reason == "" {
+			platform := "linux/amd64"
+			if p := t.rev.def.RuntimePlatform; p != nil && p.CpuArchitecture == types.CPUArchitectureArm64 {
+				platform = "linux/arm64"
+			}
+			digest, known, err := t.e.around.Images.ResolveImage(*c.def.Image, platform)
+			if err != nil {
+				reason = err.Error()
+			} else if !known && t.e.missingAbroad(*c.def.Image) {
+				reason = fmt.Sprintf("pull image manifest has been retried 1 time(s): failed to resolve ref %s: %s: not found", *c.def.Image, *c.def.Image)
+			}
+			c.digest = digest
+		}
+		if reason != "" { // the agent tries for a while
+			t.then(time.Minute, func() {
+				c.reason = "CannotPullContainerError: " + reason
+				if fargate {
+					t.failStart(c.reason)
+				} else {
+					t.failStart("Task failed to start")
+				}
+			})
+			return
+		}
+	}
+	t.then(longest, func() {
+		t.pullEnded = new(k.Now)
+		t.startContainers()
+	})
+}
+
+// openLog makes the log stream of a container that has one.
+func (t *task) openLog(c *container) error {
+	l := c.def.LogConfiguration
+	if l == nil || l.LogDriver != types.LogDriverAwslogs {
+		return nil
+	}
+	c.stream = c.runtimeID // without a prefix the container's id is the name
+	if p := l.Options["awslogs-stream-prefix"]; p != "" {
+		c.stream = fmt.Sprintf("%s/%s/%s", p, *c.def.Name, t.id)
+	}
+	return t.e.around.Logs.OpenStream(l.Options["awslogs-group"], c.stream, l.Options["awslogs-create-group"] == "true")
+}
+
+// startContainers starts them in the order of dependsOn, which the definition's check has found to be possible.
+func (t *task) startContainers() {
+	t.touch()
+	for _, c := range t.containers {
+		t.tryStart(c)
+	}
+}
+
+// tryStart starts a container whose dependencies are met. It is tried again whenever one changes.
+func (t *task) tryStart(c *container) {
+	if c.last != "PENDING" || t.desired != "RUNNING" || t.pullEnded == nil {
+		return
+	}
+	for _, d := range c.def.DependsOn {
+		o := t.container(value(d.ContainerName))
+		met := false
+		switch d.Condition {
+		case types.ContainerConditionStart:
+			met = o.last != "PENDING"
+		case types.ContainerConditionHealthy:
+			met = o.health == types.HealthStatusHealthy
+		case types.ContainerConditionComplete:
+			met = o.last == "STOPPED"
+		case types.ContainerConditionSuccess:
+			met = o.last == "STOPPED" && o.exit != nil && *o.exit == 0
+		}
+		if !met && o.last == "STOPPED" { // what has ended can meet no condition any more
+			c.reason = fmt.Sprintf("DependencyError: container %s ended and condition %s was not met", *o.def.Name, d.Condition)
+			t.failStart("Task failed to start")
+		}
+		if !met {
+			return
+		}
+	}
+	if c.b.StartError != "" {
+		c.reason = c.b.StartError
+		t.failStart("Task failed to start")
+		return
+	}
+	t.run(c)
+	for _, o := range t.containers {
+		t.tryStart(o)
+	}
+	if t.last == "PENDING" && !slices.ContainsFunc(t.containers, func(c *container) bool { return c.last == "PENDING" }) {
+		t.activate()
+	}
+}
+
+func (t *task) container(name string) *container {
+	i := slices.IndexFunc(t.containers, func(c *container) bool { return *c.def.Name == name })
+	return t.containers[i] // the definition's check has seen to it
+}
+
+// activate brings a task whose containers all run to RUNNING, by way of the load balancer if there is one.
+func (t *task) activate() {
+	running := func() {
+		t.started = new(t.e.k.Now)
+		t.set("RUNNING")
+		t.watchTargets()
+		if t.svc != nil {
+			t.then(settled, func() { t.svc.poke(0) })
+		}
+	}
+	if t.svc == nil || len(t.dep.conf.loadBalancers) == 0 {
+		running()
+		return
+	}
+	t.set("ACTIVATING")
+	t.then(t.e.k.Between("register", t.id, time.Second, 3*time.Second), running)
+}
+
+// run is a container's life once it has started.
+func (t *task) run(c *container) {
+	k := t.e.k
+	c.last = "RUNNING"
+	later := func(d time.Duration, do func()) {
+		k.After(d, func() {
+			if c.last == "RUNNING" {
+				do()
+			}
+		})
+	}
+	length := time.Duration(c.b.ExitAfter)
+	if length == 0 {
+		length = k.Between("work", t.id+*c.def.Name, 2*time.Second, 5*time.Second)
+	}
+	for i, line := range c.b.Logs {
+		later(length*time.Duration(i)/time.Duration(len(c.b.Logs)), func() {
+			if c.stream != "" {
+				t.e.around.Logs.PutLine(c.def.LogConfiguration.Options["awslogs-group"], c.stream, line)
+			}
+		})
+	}
+	if c.b.ends() {
+		later(length, func() { t.exited(c) })
+	}
+	if c.checked() {
+		passes, fails := c.checks()
+		if passes >= 0 {
+			later(passes, func() { t.setHealth(c, types.HealthStatusHealthy) })
+		}
+		if fails >= 0 {
+			later(fails, func() { t.setHealth(c, types.HealthStatusUnhealthy) })
+		}
+	}
+	t.touch()
+}
+
+// checks returns when a container's check first says HEALTHY and when it says UNHEALTHY, since its start; negative:
+// never (API_HealthCheck: failures count from the end of the start period on, retries of them in a row are too many).
+func (c *container) checks() (passes, fails time.Duration) {
+	h := c.def.HealthCheck
+	seconds := func(v *int32, std int32) time.Duration {
+		if v != nil {
+			std = *v
+		}
+		return time.Duration(std) * time.Second
+	}
+	interval := seconds(h.Interval, 30)
+	tries := int32(3)
+	if h.Retries != nil {
+		tries = *h.Retries
+	}
+	patience := seconds(h.StartPeriod, 0) + time.Duration(tries)*interval
+	passes, fails = interval, -1
+	if d := time.Duration(c.b.HealthyAfter); d > 0 {
+		passes = d
+	}
+	if passes > patience {
+		fails = patience
+	}
+	if c.b.NeverHealthy {
+		return -1, patience
+	}
+	if d := time.Duration(c.b.UnhealthyAfter); d > 0 {
+		fails = d
+	}
+	return passes, fails
+}
+
+func (t *task) setHealth(c *container, h types.HealthStatus) {
+	c.health = h
+	t.touch()
+	for _, o := range t.containers {
+		t.tryStart(o)
+	}
+	if t.svc != nil {
+		t.svc.poke(time.Second)
+	}
+}
+
+// health of a task is that of its essential containers that have a check ("Determine Amazon ECS task health using
+// container health checks").
+func (t *task) health() types.HealthStatus {
+	h := types.HealthStatusUnknown
+	for _, c := range t.containers {
+		if !c.essential() || !c.checked() {
+			continue
+		}
+		switch c.health {
+		case types.HealthStatusUnhealthy:
+			return types.HealthStatusUnhealthy
+		case types.HealthStatusUnknown:
+			return types.HealthStatusUnknown
+		}
+		h = types.HealthStatusHealthy
+	}
+	return h
+}
+
+// watchTargets plays the load balancer's health checks: a target passes after two checks of ten seconds, fails after two
+// bad ones, and nothing counts during the service's grace period.
+func (t *task) watchTargets() {
+	if t.svc == nil {
+		return
+	}
+	const checks = 20 * time.Second
+	grace := time.Duration(value(t.dep.conf.grace)) * time.Second
+	for _, lb := range t.dep.conf.loadBalancers {
+		c := t.container(value(lb.ContainerName))
+		pass := max(checks, time.Duration(c.b.HealthyAfter))
+		if !c.b.NeverHealthy {
+			t.then(pass, func() { t.setTarget(targetHealthy) })
+		}
+		if c.b.NeverHealthy || pass > grace+checks {
+			t.then(grace+checks, func() { t.setTarget(targetUnhealthy) })
+		}
+		if d := time.Duration(c.b.UnhealthyAfter); d > 0 {
+			t.then(d+checks, func() { t.setTarget(targetUnhealthy) })
+		}
+	}
+}
+
+func (t *task) setTarget(h targetHealth) {
+	if t.target == targetUnhealthy {
+		return // it is being replaced
+	}
+	t.target = h
+	t.svc.poke(time.Second)
+}
+
+// settled is how long a task without any health check runs before it counts (API_DeploymentConfiguration,
+// minimumHealthyPercent).
+const settled = 40 * time.Second
+
+// healthy says that the scheduler counts the task towards the minimum healthy percent.
+func (t *task) healthy() bool {
+	if t.last != "RUNNING" || t.desired != "RUNNING" {
+		return false
+	}
+	checked := slices.ContainsFunc(t.containers, func(c *container) bool { return c.essential() && c.checked() })
+	if checked && t.health() != types.HealthStatusHealthy {
+		return false
+	}
+	if t.svc != nil && len(t.dep.conf.loadBalancers) > 0 {
+		return t.target == targetHealthy
+	}
+	return checked || !t.e.k.Now.Before(t.started.Add(settled))
+}
+
+// sick is the reason for which the scheduler replaces a task; "" if there is none.
+func (t *task) sick() string {
+	if t.health() == types.HealthStatusUnhealthy {
+		return "Task failed container health checks"
+	}
+	if t.target == targetUnhealthy {
+		return fmt.Sprintf("Task failed ELB health checks in (target-group %s)", value(t.dep.conf.loadBalancers[0].TargetGroupArn))
+	}
+	return ""
+}
+
+// exited is the end of a container that ends by itself.
+func (t *task) exited(c *container) {
+	c.last = "STOPPED"
+	c.exit = c.b.Exit
+	if c.exit == nil {
+		c.exit = new(int32(0))
+	}
+	c.reason = c.b.Reason
+	if c.b.OOM {
+		c.exit, c.reason = new(int32(137)), "OutOfMemoryError: Container killed due to memory usage"
+	}
+	if c.b.NoExitCode {
+		c.exit = nil
+	} else if *c.exit == 0 {
+		for k, v := range c.b.Set {
+			t.e.behaviors.Facts[k] = v
+		}
+	}
+	t.touch()
+	for _, o := range t.containers {
+		t.tryStart(o)
+	}
+	if c.essential() && t.desired == "RUNNING" {
+		t.stop(types.TaskStopCodeEssentialContainerExited, "Essential container in task exited")
+	}
+}
+
+// stop ends a task: DEACTIVATING while its targets drain, STOPPING while its containers end, DEPROVISIONING while its
+// network interface goes, STOPPED.
+func (t *task) stop(code types.TaskStopCode, reason string) {
+	if t.desired == "STOPPED" {
+		return
+	}
+	k := t.e.k
+	t.desired, t.stopCode, t.reason, t.stopping = "STOPPED", code, reason, new(k.Now)
+	drain := time.Duration(0)
+	if t.last == "RUNNING" || t.last == "ACTIVATING" {
+		t.last = "DEACTIVATING"
+		if t.svc != nil && len(t.dep.conf.loadBalancers) > 0 {
+			drain = k.Between("drain", t.id, 5*time.Second, 10*time.Second)
+		}
+	}
+	t.touch()
+	if t.svc != nil {
+		t.svc.stopped(t)
+	}
+	k.After(drain, func() {
+		t.set("STOPPING")
+		k.After(k.Between("term", t.id, time.Second, 3*time.Second), t.end)
+	})
+}
+
+// end is when a task's containers are gone.
+func (t *task) end() {
+	k := t.e.k
+	t.ended = new(k.Now)
+	for _, c := range t.containers {
+		if c.last == "RUNNING" { // it was asked to stop
+			c.exit = c.b.StopExit
+			if c.exit == nil {
+				c.exit = new(int32(0))
+			}
+		}
+		c.last = "STOPPED"
+	}
+	if i := t.instance; i != nil {
+		i.tasks = slices.DeleteFunc(i.tasks, func(o *task) bool { return o == t })
+	}
+	last := func() {
+		t.stopped = new(k.Now)
+		t.set("STOPPED")
+		if t.svc != nil {
+			t.svc.made()
+		}
+		k.After(time.Hour, t.forget) // "stopped tasks … are visible for at least one hour"
+	}
+	if !t.rev.awsvpc() {
+		last()
+		return
+	}
+	t.set("DEPROVISIONING")
+	if t.svc != nil {
+		t.svc.made()
+	}
+	k.After(k.Between("eni-", t.id, 3*time.Second, 8*time.Second), last)
+}
+
+func (t *task) forget() {
+	drop := func(o *task) bool { return o == t }
+	t.cluster.tasks = slices.DeleteFunc(t.cluster.tasks, drop)
+	if t.svc != nil {
+		t.svc.tasks = slices.DeleteFunc(t.svc.tasks, drop)
+	}
+}
+
+// view is a task as it is described.
+func (t *task) view() types.Task {
+	v := types.Task{
+		TaskArn: &t.arn, ClusterArn: &t.cluster.arn, TaskDefinitionArn: t.rev.def.TaskDefinitionArn,
+		LastStatus: new(t.last), DesiredStatus: new(t.desired), Group: &t.group, LaunchType: t.launch,
+		CapacityProviderName: t.provider, Version: t.version, CreatedAt: &t.created, EnableExecuteCommand: t.execute,
+		Cpu: new(strconv.Itoa(int(t.cpu))), Memory: new(strconv.Itoa(int(t.memory))),
+		PullStartedAt: t.pullStarted, PullStoppedAt: t.pullEnded, StartedAt: t.started, StoppingAt: t.stopping,
+		ExecutionStoppedAt: t.ended, StoppedAt: t.stopped, StopCode: t.stopCode, HealthStatus: t.health(),
+		Overrides: new(t.overrides), Attributes: []types.Attribute{{Name: new("ecs.cpu-architecture"), Value: new("x86_64")}},
+		Attachments:      []types.Attachment{},
+		AvailabilityZone: new(t.zone()), Tags: slices.Clone(t.tags),
+	}
+	if v.Overrides.ContainerOverrides == nil {
+		v.Overrides.ContainerOverrides = []types.ContainerOverride{}
+	}
+	if t.startedBy != "" {
+		v.StartedBy = &t.startedBy
+	}
+	if t.reason != "" {
+		v.StoppedReason = new(t.reason)
+	}
+	if t.launch == types.LaunchTypeFargate {
+		v.PlatformVersion, v.PlatformFamily = new("1.4.0"), new("Linux")
+		v.EphemeralStorage = &types.EphemeralStorage{SizeInGiB: 20}
+		if s := t.rev.def.EphemeralStorage; s != nil {
+			v.EphemeralStorage = s
+		}
+	}
+	if t.instance != nil {
+		v.ContainerInstanceArn = &t.instance.arn
+	}
+	if t.last == "RUNNING" {
+		v.Connectivity, v.ConnectivityAt = types.ConnectivityConnected, t.started
+	}
+	var address *string
+	if t.rev.awsvpc() {
+		subnet := "subnet-0"
+		if n := t.network; n != nil && n.AwsvpcConfiguration != nil && len(n.AwsvpcConfiguration.Subnets) > 0 {
+			subnet = n.AwsvpcConfiguration.Subnets[0]
+		}
+		status := map[bool]string{true: "DELETED", false: "ATTACHED"}[t.last == "STOPPED"]
+		if t.last == "PROVISIONING" {
+			status = "PRECREATED"
+		}
+		r := t.e.k.Random("ip", t.id)
+		address = new(fmt.Sprintf("10.0.%d.%d", r.IntN(250), 4+r.IntN(250)))
+		v.Attachments = append(v.Attachments, types.Attachment{
+			Id: new(t.id[:8] + "-" + t.id[8:12] + "-" + t.id[12:16] + "-" + t.id[16:20] + "-" + t.id[20:]), Type: new("ElasticNetworkInterface"), Status: &status,
+			Details: []types.KeyValuePair{
+				{Name: new("subnetId"), Value: &subnet}, {Name: new("networkInterfaceId"), Value: new("eni-0" + t.id[:16])},
+				{Name: new("privateIPv4Address"), Value: address},
+			}})
+	}
+	for _, c := range t.containers {
+		name := *c.def.Name
+		cv := types.Container{
+			ContainerArn: new(t.e.k.ARN("ecs", fmt.Sprintf("container/%s/%s/%s", t.cluster.name, t.id, name))),
+			TaskArn:      &t.arn, Name: &name, Image: c.def.Image, LastStatus: new(c.last), ExitCode: c.exit, HealthStatus: c.health,
+			NetworkBindings: []types.NetworkBinding{}, NetworkInterfaces: []types.NetworkInterface{},
+			Cpu: new(strconv.Itoa(int(c.def.Cpu))),
+		}
+		if c.reason != "" {
+			cv.Reason = new(c.reason)
+		}
+		if c.digest != "" {
+			cv.ImageDigest = new(c.digest)
+		}
+		if c.last != "PENDING" {
+			cv.RuntimeId = &c.runtimeID
+		}
+		if m := c.def.Memory; m != nil {
+			cv.Memory = new(strconv.Itoa(int(*m)))
+		}
+		if m := c.def.MemoryReservation; m != nil {
+			cv.MemoryReservation = new(strconv.Itoa(int(*m)))
+		}
+		if address != nil {
+			cv.NetworkInterfaces = append(cv.NetworkInterfaces, types.NetworkInterface{AttachmentId: v.Attachments[0].Id, PrivateIpv4Address: address})
+		}
+		v.Containers = append(v.Containers, cv)
+	}
+	return v
+}
+
+func (t *task) zone() string { return t.e.k.Region + string('a'+rune(t.id[0]%3)) }

@@ -699,7 +699,7 @@ for program in git unzip patch; do command -v "$program" >/dev/null || missing="
 // source, so that a change to others leaves it as it is.
 func tool(name string, platform dagger.Platform, parts ...string) *dagger.File {
 	arch, _, _ := strings.Cut(strings.TrimPrefix(string(platform), "linux/"), "/")
-	include := []string{"go.mod", "go.sum", "magento/docker/**", "ci/cmd/" + name + "/**"}
+	include := []string{"go.mod", "go.sum", "ci/docker/**", "ci/cmd/" + name + "/**"}
 	for _, p := range parts {
 		include = append(include, p+"/**")
 	}

@@ -278,7 +278,7 @@ func variables(page string) map[string]string {
 
 // docs/images.md lists the variables that the images read, with their defaults.
 func TestImageVariables(t *testing.T) {
-	const php, nginx = "magento/docker/php/rootfs/usr/local/", "magento/docker/nginx/rootfs/usr/local/bin/nginx-entrypoint"
+	const php, nginx = "ci/docker/php/rootfs/usr/local/", "ci/docker/nginx/rootfs/usr/local/bin/nginx-entrypoint"
 	want := map[string]string{}
 	shell := regexp.MustCompile(`\$\{([A-Z][A-Z0-9_]+):?-([^}]*)\}`)
 	for _, file := range []string{php + "bin/magento-entrypoint", nginx} {

@@ -16,9 +16,9 @@ import (
 
 	"github.com/magecloudkit/pipeline/ci/build"
 	"github.com/magecloudkit/pipeline/ci/build/stack"
+	"github.com/magecloudkit/pipeline/ci/docker"
 	"github.com/magecloudkit/pipeline/ci/image"
 	"github.com/magecloudkit/pipeline/ci/layer"
-	"github.com/magecloudkit/pipeline/magento/docker"
 )
 
 // Bases are what a build's images stand on, by the images' names.

@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/magecloudkit/pipeline/ci/build"
-	"github.com/magecloudkit/pipeline/magento/docker"
+	"github.com/magecloudkit/pipeline/ci/docker"
 )
 
 // What is embedded is what stands in the directory, whole, and may be executed

@@ -45,12 +45,17 @@
 // before and at any time after, in Go or by POST below /_sim/. [World.Calls] tells what was called, by whom; [Do] and
 // [World.State] look at the world from inside, past faults and stale reads.
 //
+// Services with the strategies BLUE_GREEN, LINEAR and CANARY go through their lifecycle stages. What decides there are facts
+// ([World.SetFact], or SetFacts of an [Intervention]): lambda:NAME is what the function of a lifecycle hook answers
+// (SUCCEEDED unless set, FAILED, IN_PROGRESS), and alarm:NAME set to ALARM is a CloudWatch alarm that goes off. A hook of
+// type PAUSE waits for ContinueServiceDeployment or its timeout.
+//
 // # What is left out
 //
 // Signatures are read for who calls, not checked: any access key is good. There is one region to a world. IAM policies are
-// not evaluated; a Denied fault stands for one. Of ECS: blue/green, linear and canary deployments, task sets, daemons,
+// not evaluated; a Denied fault stands for one. Of ECS: task sets, daemons,
 // capacity providers other than Fargate's, placement constraints and strategies (kept and answered, not followed),
-// alarms, service connect and volumes (likewise), container restart policies, task scale-in protection, ECS Exec. There is
+// service connect and volumes (likewise), container restart policies, task scale-in protection, ECS Exec. There is
 // no load balancer to ask; that a service's targets are healthy or not follows from its containers' behaviors. Service
 // deployments are read as they are, even where other reads lag. Rules fire at whole minutes and only on simple schedules.
 // Durations that AWS does not promise are some seconds: draining takes ten and not the target group's 300.

@@ -80,6 +80,12 @@ var session = []step{
 	{op: "ecs:StopServiceDeployment", input: `{"serviceDeploymentArn":"${release}","stopType":"ROLLBACK"}`},
 	{op: "ecs:DescribeServiceDeployments", input: `{"serviceDeploymentArns":["${release}","arn:gone"]}`, advance: 5 * time.Second, save: map[string]string{"revision": "serviceDeployments.0.targetServiceRevision.arn"}},
 	{op: "ecs:DescribeServiceRevisions", input: `{"serviceRevisionArns":["${revision}"]}`},
+	{op: "ecs:UpdateService", advance: 5 * time.Minute, input: `{"cluster":"c","service":"s","forceNewDeployment":true,"deploymentConfiguration":{"strategy":"BLUE_GREEN","bakeTimeInMinutes":5,
+		"lifecycleHooks":[{"targetType":"PAUSE","lifecycleStages":["PRE_SCALE_UP"],"timeoutConfiguration":{"timeoutInMinutes":60,"action":"ROLLBACK"}},
+		{"lifecycleStages":["POST_SCALE_UP"],"hookTargetArn":"arn:aws:lambda:us-east-1:111111111111:function:check","roleArn":"arn:aws:iam::111111111111:role/hooks"}]}}`,
+		save: map[string]string{"shift": "service.currentServiceDeployment"}},
+	{op: "ecs:DescribeServiceDeployments", input: `{"serviceDeploymentArns":["${shift}"]}`, advance: 5 * time.Second, save: map[string]string{"hook": "serviceDeployments.0.lifecycleHookDetails.0.hookId"}},
+	{op: "ecs:ContinueServiceDeployment", input: `{"serviceDeploymentArn":"${shift}","hookId":"${hook}","action":"CONTINUE"}`},
 	{op: "ecs:RunTask", input: `{"cluster":"production-app","taskDefinition":"production-app","launchType":"FARGATE","startedBy":"me","enableECSManagedTags":true,"tags":[{"key":"k","value":"v"}],
 		"networkConfiguration":{"awsvpcConfiguration":{"subnets":["subnet-1"]}},"overrides":{"cpu":"2048","memory":"4096","containerOverrides":[{"name":"magento","command":["bin/magento","setup:db:status"],"environment":[{"name":"A","value":"b"}]}]}}`,
 		save: map[string]string{"task": "tasks.0.taskArn"}},
@@ -304,8 +310,8 @@ func TestAWSCommandLineReadsEverything(t *testing.T) {
 		t.Skip("the aws command line is not installed for python3 (apt install awscli)")
 	}
 	// An older one knows neither AWS_ENDPOINT_URL nor half of what is answered:
-	// service deployments came in December 2024.
-	if err := exec.Command("python3", "-c", "import botocore.session; botocore.session.Session().get_service_model('ecs').operation_model('ListServiceDeployments')").Run(); err != nil {
+	// ContinueServiceDeployment is the youngest operation here.
+	if err := exec.Command("python3", "-c", "import botocore.session; botocore.session.Session().get_service_model('ecs').operation_model('ContinueServiceDeployment')").Run(); err != nil {
 		t.Skip("the aws command line here is too old to know what the simulated AWS answers")
 	}
 	w := sessionWorld(t)

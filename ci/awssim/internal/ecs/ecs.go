@@ -101,6 +101,7 @@ func New(k *kernel.Kernel, around Around, behaviors *Behaviors) *API {
 	wire.Handle(s, "ListServiceDeployments", e.listServiceDeployments)
 	wire.Handle(s, "DescribeServiceDeployments", e.describeServiceDeployments)
 	wire.Handle(s, "StopServiceDeployment", e.stopServiceDeployment)
+	wire.Handle(s, "ContinueServiceDeployment", e.continueServiceDeployment)
 	wire.Handle(s, "DescribeServiceRevisions", e.describeServiceRevisions)
 
 	wire.Handle(s, "RunTask", e.runTask)

@@ -93,6 +93,9 @@ type release struct {
 	triggered                 bool
 	rollback                  *types.Rollback
 	rollout                   types.DeploymentConfiguration
+	stage                     types.ServiceDeploymentLifecycleStage
+	shift                     *shift   // nil: it rolls
+	alarms                    []string // that went off
 }
 
 func (s *svc) primary() *deployment { return s.deployments[0] }
@@ -177,6 +180,8 @@ func (s *svc) deploy(conf config) *deployment {
 	d.reason = fmt.Sprintf("ECS deployment %s in progress.", d.id)
 	s.deployments = append([]*deployment{d}, s.deployments...)
 	s.releases = append(s.releases, r)
+	r.shift = newShift(s, d)
+	s.watchAlarms(d)
 	s.steady, s.warned = false, false
 	s.e.touch(s)
 	s.poke(2 * time.Second)
@@ -254,6 +259,9 @@ func (s *svc) reconcile() {
 	if r := p.release; r != nil && r.status == types.ServiceDeploymentStatusPending {
 		r.set(types.ServiceDeploymentStatusInProgress, "")
 		r.started = k.Now
+		if r.shift != nil {
+			r.shift.advance()
+		}
 	}
 	want := s.wanted()
 	least := (want*value(s.rollout.MinimumHealthyPercent) + 99) / 100
@@ -293,6 +301,13 @@ func (s *svc) reconcile() {
 	if s.primary() != p {
 		return // the circuit breaker has gone off just now, and has the scheduler look again
 	}
+	var moves *shift
+	if p.release != nil {
+		moves = p.release.shift
+	}
+	if moves != nil {
+		moves.scaledUp(int32(len(mine))-int32(len(slices.DeleteFunc(slices.Clone(mine), (*task).healthy))), want)
+	}
 	// A FAILED deployment starts nothing, and what runs stays.
 	failed := p.state == types.DeploymentRolloutStateFailed
 
@@ -312,6 +327,7 @@ func (s *svc) reconcile() {
 	spare := healthy - least
 	for _, t := range old {
 		switch {
+		case want > 0 && moves.holds():
 		case want == 0 || !failed && !t.healthy():
 			victims = append(victims, t)
 		case spare > 0 && !failed:
@@ -322,6 +338,12 @@ func (s *svc) reconcile() {
 	s.stopTasks(victims)
 
 	free := most - holding // what is being stopped still counts
+	if moves != nil {
+		free = want // the percents do not hold: all new tasks run beside the old ones
+		if !moves.scaling {
+			free = 0
+		}
+	}
 	room := min(want-int32(len(mine)), free, batch)
 	switch {
 	case failed:

@@ -115,17 +115,10 @@ func (s *svc) setRollout(in *types.DeploymentConfiguration) error {
 		r.BakeTimeInMinutes = new(int32(0))
 	}
 	if in != nil {
-		if in.Strategy != "" && in.Strategy != types.DeploymentStrategyRolling {
-			return wire.Errf("InvalidParameterException", "awssim knows the deployment strategy ROLLING, not %s.", in.Strategy)
+		if err := checkStrategy(in); err != nil {
+			return err
 		}
-		switch {
-		case in.LifecycleHooks != nil:
-			return unsimulated("deploymentConfiguration.lifecycleHooks")
-		case in.EarlySuccessCriteria != nil && in.EarlySuccessCriteria.Enable:
-			return unsimulated("deploymentConfiguration.earlySuccessCriteria")
-		case in.LinearConfiguration != nil, in.CanaryConfiguration != nil, value(in.BakeTimeInMinutes) > 0:
-			return unsimulated("deploymentConfiguration of the strategies LINEAR, CANARY and BLUE_GREEN")
-		}
+		r = withStrategy(r, in)
 		if in.MaximumPercent != nil {
 			r.MaximumPercent = in.MaximumPercent
 		}
@@ -150,6 +143,21 @@ func (s *svc) setRollout(in *types.DeploymentConfiguration) error {
 	}
 	s.rollout = r
 	return nil
+}
+
+// withStrategy takes over how a deployment goes. What is said about one strategy does not outlast it.
+func withStrategy(r types.DeploymentConfiguration, in *types.DeploymentConfiguration) types.DeploymentConfiguration {
+	if in.Strategy != "" {
+		r.Strategy = in.Strategy
+		r.CanaryConfiguration, r.LinearConfiguration = in.CanaryConfiguration, in.LinearConfiguration
+	}
+	if in.BakeTimeInMinutes != nil {
+		r.BakeTimeInMinutes = in.BakeTimeInMinutes
+	}
+	if in.LifecycleHooks != nil {
+		r.LifecycleHooks = in.LifecycleHooks
+	}
+	return r
 }
 
 // checkConfig refuses what cannot be run and settles whether it is Fargate.
@@ -506,13 +514,7 @@ func (r *release) view() types.ServiceDeployment {
 		Alarms:                   &types.ServiceDeploymentAlarms{Status: types.ServiceDeploymentRollbackMonitorsStatusDisabled},
 	}
 	if cb := r.rollout.DeploymentCircuitBreaker; cb != nil && cb.Enable {
-		v.DeploymentCircuitBreaker.Status = types.ServiceDeploymentRollbackMonitorsStatusMonitoring
-		switch {
-		case r.triggered:
-			v.DeploymentCircuitBreaker.Status = types.ServiceDeploymentRollbackMonitorsStatusTriggered
-		case !r.ongoing():
-			v.DeploymentCircuitBreaker.Status = types.ServiceDeploymentRollbackMonitorsStatusMonitoringComplete
-		}
+		v.DeploymentCircuitBreaker.Status = monitor(r, r.triggered)
 	}
 	if r.reason != "" {
 		v.StatusReason = &r.reason
@@ -523,7 +525,26 @@ func (r *release) view() types.ServiceDeployment {
 	for i := range r.source {
 		v.SourceServiceRevisions = append(v.SourceServiceRevisions, *s.summary(&r.source[i]))
 	}
+	if r.shift != nil {
+		v.LifecycleStage = r.stage
+		r.shift.traffic(&v)
+	}
+	if a := r.rollout.Alarms; a != nil && a.Enable {
+		v.Alarms.AlarmNames, v.Alarms.TriggeredAlarmNames = a.AlarmNames, r.alarms
+		v.Alarms.Status = monitor(r, len(r.alarms) > 0)
+	}
 	return v
+}
+
+// monitor is the status of what watches over a service deployment.
+func monitor(r *release, triggered bool) types.ServiceDeploymentRollbackMonitorsStatus {
+	switch {
+	case triggered:
+		return types.ServiceDeploymentRollbackMonitorsStatusTriggered
+	case !r.ongoing():
+		return types.ServiceDeploymentRollbackMonitorsStatusMonitoringComplete
+	}
+	return types.ServiceDeploymentRollbackMonitorsStatusMonitoring
 }
 
 // summary counts the tasks of a service revision.

@@ -53,7 +53,7 @@ func rootfs(t *testing.T, layout string) string {
 			if err != nil {
 				return err
 			}
-			for _, place := range []string{"/var/www/html", "/usr/local/etc/magento", "/usr/local/share/magento", "/etc/nginx/templates", "/tmp/nginx"} {
+			for _, place := range []string{"/var/www/html", "/usr/local/etc/magento", "/usr/local/share/magento", "/etc/nginx/templates", "/etc/nginx/magento", "/tmp/nginx"} {
 				raw = bytes.ReplaceAll(raw, []byte(place), []byte(root+place))
 			}
 			info, err := d.Info()
@@ -157,10 +157,19 @@ func TestImagesServe(t *testing.T) {
 		"MYSQL_HOST=127.0.0.1:1", "MYSQL_DATABASE=magento", "MYSQL_USER=magento", "CRYPT_KEY=00000000000000000000000000000000", "MAGE_MODE=production")
 	host, port := freeAddress(t)
 	address := net.JoinHostPort(host, port)
+	// A picture that is on no disk, as media in S3 are.
+	write(t, filepath.Join(php, "var/www/html/pub/get.php"), `<?php
+		if (!str_contains($_SERVER['REQUEST_URI'], 'in-s3')) { http_response_code(404); echo 'no such media file'; return; }
+		if (str_contains($_SERVER['REQUEST_URI'], 'private')) { header('Cache-Control: private'); }
+		header('Content-Type: image/jpeg'); echo 'picture for ', $_SERVER['MAGE_RUN_CODE'] ?? 'nobody';`)
+	for _, dir := range []string{"customer", "customer_address", "custom_options", "downloadable", "import", "catalog"} {
+		write(t, filepath.Join(web, "var/www/html/pub/media", dir, "file.jpg"), "uploaded")
+	}
+	write(t, filepath.Join(web, "etc/nginx/magento/run-code.map"), "shop.example.com shop_website;\n")
 	// The images have the entry points at one place; here there are two roots.
 	template := filepath.Join(web, "etc/nginx/templates/nginx.conf.template")
 	edit(t, template, "SCRIPT_FILENAME $document_root", "SCRIPT_FILENAME "+php+"/var/www/html/pub")
-	nginx := start(t, web, "nginx-entrypoint", "start worker process", "NGINX_PORT="+address, "PHP_HOST="+phpHost, "PHP_PORT="+phpPort,
+	nginx := start(t, web, "nginx-entrypoint", "start worker process", "NGINX_PORT="+port, "PHP_HOST="+phpHost, "PHP_PORT="+phpPort,
 		"NGINX_WORKER_PROCESSES=1", "NGINX_LOG_LEVEL=notice", "NGINX_ACCESS_LOG=off")
 
 	client := &http.Client{
@@ -172,6 +181,9 @@ func TestImagesServe(t *testing.T) {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+path, nil)
 		noError(t, err)
 		for i := 0; i < len(header); i += 2 {
+			if header[i] == "Host" {
+				req.Host = header[i+1]
+			}
 			req.Header.Set(header[i], header[i+1])
 		}
 		res, err := client.Do(req)
@@ -190,7 +202,15 @@ func TestImagesServe(t *testing.T) {
 		{"/heartbeat", 200, "ok\n", "no-store"},
 		{"/REVISION.txt", 200, "build 42\n", "no-store"},
 		{"/static/version20260504/frontend/Acme/shop/de_DE/css/shop.css", 200, ".shop-banner", "immutable"},
-		{"/static/frontend/Acme/shop/en_US/css/shop.css", 200, ".shop-banner", "immutable"},
+		{"/static/frontend/Acme/shop/en_US/css/shop.css", 200, ".shop-banner", "public, max-age=600"},
+		// A page of the next build, whose address has come to a container of this one: nobody may keep that.
+		{"/static/version20260505/frontend/Acme/shop/en_US/css/shop.css", 200, ".shop-banner", "no-store"},
+		{"/static/version202605040/frontend/Acme/shop/en_US/css/shop.css", 200, ".shop-banner", "no-store"},
+		{"/media/catalog/file.jpg", 200, "uploaded", "public, max-age=86400"},
+		{"/media/catalog/in-s3.jpg", 200, "picture", "public, max-age=86400"},
+		{"/media/catalog/in-s3.jpg?width=100", 200, "picture", "public, max-age=86400"},
+		{"/media/private/in-s3.jpg", 200, "picture", "private"},
+		{"/media/catalog/in-s3.csv", 200, "picture", "no-store"},
 		{"/static/version20260504/frontend/Acme/shop/xx_XX/css/shop.css", 404, "no such static file", ""},
 		{"/media/catalog/nothing.jpg", 404, "no such media file", ""},
 		{"/", 200, "/static/version20260504/frontend/Acme/shop/en_US/", ""},
@@ -203,7 +223,11 @@ func TestImagesServe(t *testing.T) {
 		{"/.user.ini", 404, "error page 404", ""},
 		{"/setup/index.php", 404, "error page 404", ""},
 		{"/errors/local.xml", 404, "error page 404", ""},
-		{"/media/customer/photo.jpg", 404, "error page 404", ""},
+		{"/media/customer/file.jpg", 404, "error page 404", ""},
+		{"/media/customer_address/file.jpg", 404, "error page 404", ""},
+		{"/media/custom_options/file.jpg", 404, "error page 404", ""},
+		{"/media/downloadable/file.jpg", 404, "error page 404", ""},
+		{"/media/import/file.jpg", 404, "error page 404", ""},
 		{"/media/evil.php", 404, "error page 404", ""},
 		{"/evil.php", 404, "error page 404", ""},
 		{"/cron.php", 404, "error page 404", ""},
@@ -215,6 +239,22 @@ func TestImagesServe(t *testing.T) {
 		if header.Get("X-Powered-By") != "" || strings.Contains(header.Get("Server"), "/") {
 			t.Errorf("GET %s tells versions: %v", c.path, header)
 		}
+	}
+	for path, value := range map[string]string{"/media/catalog/file.jpg": "immutable", "/media/catalog/nothing.jpg": "max-age", "/": "max-age"} {
+		if _, header, _ := get(path); strings.Contains(header.Get("Cache-Control"), value) {
+			t.Errorf("GET %s: Cache-Control %s", path, header.Get("Cache-Control"))
+		}
+	}
+	if _, header, _ := get("/static/frontend/Acme/shop/en_US/css/shop.css"); header.Get("ETag") != "" || header.Get("Last-Modified") != "" {
+		t.Errorf("a static file has validators, which are the same for every build's: %v", header)
+	}
+	if _, _, body := get("/media/in-s3.jpg", "Host", "Shop.example.com:8080"); body != "picture for shop_website" {
+		t.Errorf("a host with a port and capitals is %q, want the website of its name", body)
+	}
+	if _, err := os.Stat("/proc/net/if_inet6"); err == nil {
+		res, err := http.Get("http://" + net.JoinHostPort("::1", port) + "/heartbeat")
+		noError(t, err)
+		noError(t, res.Body.Close())
 	}
 	// Compressed beforehand: the very bytes of the layer.
 	const js = "/static/version1/frontend/Acme/shop/en_US/js/large.js"

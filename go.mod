@@ -26,6 +26,8 @@ require (
 	golang.org/x/sys v0.47.0
 )
 
+require github.com/aws/aws-sdk-go-v2/service/scheduler v1.18.2
+
 require (
 	github.com/cenkalti/backoff/v5 v5.0.3
 	github.com/grpc-ecosystem/grpc-gateway/v2 v2.28.0 // indirect

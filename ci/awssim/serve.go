@@ -85,7 +85,12 @@ func (w *World) route(r *http.Request, body []byte) (*wire.Service, string, func
 		}
 		return nil, "", nil, wire.Errf("InvalidAction", "awssim has no service with version %q for the action %q", form.Get("Version"), form.Get("Action"))
 	}
-	e := wire.Errf("UnknownOperationException", "%s %s with Content-Type %q: awssim speaks awsJson1.1 (X-Amz-Target) and the query protocol", r.Method, r.URL.Path, kind)
+	for _, s := range w.services {
+		if op, members := s.Match(r.Method, r.URL); op != "" {
+			return s, op, func(v any) error { return wire.DecodeREST(body, members, v) }, nil
+		}
+	}
+	e := wire.Errf("UnknownOperationException", "%s %s with Content-Type %q: awssim speaks awsJson1.1 (X-Amz-Target), the query protocol and restJson1", r.Method, r.URL.Path, kind)
 	e.Status = http.StatusNotFound
 	return nil, "", nil, e
 }
@@ -216,6 +221,9 @@ func fail(c *wire.Call, e *wire.Error) reply {
 		return re
 	}
 	m := map[string]any{"__type": e.Code, "message": e.Message}
+	if c.Service.Protocol == wire.REST {
+		re.status, re.header["X-Amzn-Errortype"], m = wire.RESTStatus(e), e.Code, map[string]any{"Message": e.Message}
+	}
 	for k, v := range e.Fields {
 		m[k] = v
 	}

@@ -21,6 +21,7 @@ type Topology struct {
 
 	Repositories []RepositorySpec `json:"repositories,omitempty"`
 	Rules        []RuleSpec       `json:"rules,omitempty"`
+	Schedules    []ScheduleSpec   `json:"schedules,omitempty"`
 	LogGroups    []string         `json:"logGroups,omitempty"`
 	Secrets      []SecretSpec     `json:"secrets,omitempty"`
 	Parameters   []ParameterSpec  `json:"parameters,omitempty"`
@@ -63,6 +64,8 @@ type (
 	ImageSpec = ecr.ImageSpec
 	// RuleSpec is a rule that exists when the world starts.
 	RuleSpec = events.RuleSpec
+	// ScheduleSpec is what EventBridge Scheduler's CreateSchedule takes.
+	ScheduleSpec = events.ScheduleSpec
 	// SecretSpec is a secret that exists when the world starts.
 	SecretSpec = values.SecretSpec
 	// ParameterSpec is a parameter that exists when the world starts.

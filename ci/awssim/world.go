@@ -45,6 +45,7 @@ type World struct {
 	registry  *ecr.Registry
 	ecs       *ecs.API
 	events    *events.Bus
+	scheduler *events.Scheduler
 	behaviors *ecs.Behaviors
 	faults    []*armedFault
 	plans     []*armedIntervention
@@ -70,15 +71,17 @@ func New(cfg Config) (*World, error) {
 	w.registry = ecr.New(w.k, registryHost{w})
 	w.ecs = ecs.New(w.k, ecs.Around{Images: w.registry, Secrets: w.vault, Roles: w.roles, Logs: w.logs}, w.behaviors)
 	w.events = events.New(w.k, w.ecs)
+	w.scheduler = events.NewScheduler(w.k, w.ecs)
 	w.services = []*wire.Service{
 		w.ecs.Service, w.registry.Service, w.events.Service, w.logs.Service, values.NewSTS(w.k, w.roles, w.people),
-		w.vault.SecretsManager, w.vault.SSM, w.roles.Service,
+		w.vault.SecretsManager, w.vault.SSM, w.roles.Service, w.scheduler.Service,
 	}
 	if err := w.build(top); err != nil {
 		return nil, fmt.Errorf("topology: %w", err)
 	}
 	w.k.RunUntil(w.k.Start, w.ecs.Flush)
 	w.events.Start()
+	w.scheduler.Start()
 	w.readLag = min(cfg.ReadLag, kernel.Memory)
 	return w, nil
 }
@@ -92,6 +95,7 @@ func (w *World) build(t *Topology) error {
 		func() error { return w.vault.BuildSecrets(c, t.Secrets) },
 		func() error { return w.logs.Build(c, t.LogGroups) },
 		func() error { return w.events.Build(c, t.Rules) },
+		func() error { return w.scheduler.Build(c, t.Schedules) },
 		func() error { return w.registry.Build(c, t.Repositories) },
 		func() error { return w.behaviors.Add(t.Behaviors...) },
 		func() error {

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/scheduler"
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/spf13/cobra"
 
@@ -227,9 +228,9 @@ func newCleanupCommand(e *env) *cobra.Command {
 others are kept; with --yes it deletes them.
 
 Kept is whatever running and stopped tasks, services, their deployments and task
-sets, rules of EventBridge and the newest revisions of every task definition
-family refer to, in all clusters of all regions; the last builds; tags to keep;
-what is young; the parts of an index that is kept, and what is attached to an
+sets, rules on every event bus, schedules of EventBridge Scheduler and the newest
+revisions of every task definition family refer to, in all clusters of all
+regions; the last builds; tags to keep; what is young; the parts of an index that is kept, and what is attached to an
 image that is kept. All of that is looked at again just before deleting.
 
 Exit codes: 0 done; 2 usage or settings; 1 something could not be read or deleted.`,
@@ -301,6 +302,7 @@ func cleanupScope(ctx context.Context, s config.Cleanup) (cleanup.Scope, error) 
 		local.Region = region
 		scope.Regions = append(scope.Regions, cleanup.Region{
 			Name: region, ECR: ecr.NewFromConfig(local), ECS: ecs.NewFromConfig(local), Events: eventbridge.NewFromConfig(local),
+			Scheduler: scheduler.NewFromConfig(local),
 		})
 	}
 	return scope, nil

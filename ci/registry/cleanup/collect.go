@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/scheduler"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/magecloudkit/pipeline/ci/registry"
@@ -43,16 +44,24 @@ type ECS interface {
 
 // Events is what a cleanup asks of Amazon EventBridge. *eventbridge.Client has it.
 type Events interface {
+	ListEventBuses(context.Context, *eventbridge.ListEventBusesInput, ...func(*eventbridge.Options)) (*eventbridge.ListEventBusesOutput, error)
 	ListRules(context.Context, *eventbridge.ListRulesInput, ...func(*eventbridge.Options)) (*eventbridge.ListRulesOutput, error)
 	ListTargetsByRule(context.Context, *eventbridge.ListTargetsByRuleInput, ...func(*eventbridge.Options)) (*eventbridge.ListTargetsByRuleOutput, error)
 }
 
+// Scheduler is what a cleanup asks of Amazon EventBridge Scheduler. *scheduler.Client has it.
+type Scheduler interface {
+	ListSchedules(context.Context, *scheduler.ListSchedulesInput, ...func(*scheduler.Options)) (*scheduler.ListSchedulesOutput, error)
+	GetSchedule(context.Context, *scheduler.GetScheduleInput, ...func(*scheduler.Options)) (*scheduler.GetScheduleOutput, error)
+}
+
 // Region is how the services of one region are reached.
 type Region struct {
-	Name   string
-	ECR    ECR
-	ECS    ECS
-	Events Events
+	Name      string
+	ECR       ECR
+	ECS       ECS
+	Events    Events
+	Scheduler Scheduler
 }
 
 // Scope is what a cleanup looks at.
@@ -123,6 +132,11 @@ func (r Region) collect(ctx context.Context, s Scope, inv *Inventory) error {
 	if err != nil {
 		return err
 	}
+	schedules, err := r.schedules(ctx)
+	if err != nil {
+		return err
+	}
+	rules = append(rules, schedules...)
 	definitions, err := r.definitions(ctx, tasks, services, rules, s.Revisions)
 	if err != nil {
 		return err
@@ -327,42 +341,6 @@ func (r Region) resolved(ctx context.Context, cluster, service string) ([]string
 		}
 	}
 	return digests, nil
-}
-
-// rules reads what the rules of the default bus run.
-func (r Region) rules(ctx context.Context) ([]Rule, error) {
-	var rules []Rule
-	var token *string
-	for {
-		page, err := r.Events.ListRules(ctx, &eventbridge.ListRulesInput{NextToken: token})
-		if err != nil {
-			return nil, fmt.Errorf("listing the rules: %w", err)
-		}
-		for _, rule := range page.Rules {
-			one := Rule{Name: aws.ToString(rule.Name)}
-			var next *string
-			for {
-				targets, err := r.Events.ListTargetsByRule(ctx, &eventbridge.ListTargetsByRuleInput{Rule: rule.Name, NextToken: next})
-				if err != nil {
-					return nil, fmt.Errorf("reading the targets of rule %s: %w", one.Name, err)
-				}
-				for _, t := range targets.Targets {
-					if t.EcsParameters != nil {
-						one.TaskDefinitions = append(one.TaskDefinitions, aws.ToString(t.EcsParameters.TaskDefinitionArn))
-					}
-				}
-				if next = targets.NextToken; next == nil {
-					break
-				}
-			}
-			if len(one.TaskDefinitions) > 0 {
-				rules = append(rules, one)
-			}
-		}
-		if token = page.NextToken; token == nil {
-			return rules, nil
-		}
-	}
 }
 
 // definitions reads the task definitions that anything names, and the newest revisions of every active family.

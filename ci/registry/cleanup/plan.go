@@ -81,8 +81,9 @@ type Service struct {
 // Deployment is a deployment or a task set of a service.
 type Deployment struct{ ID, Status, TaskDefinition string }
 
-// Rule is a rule of EventBridge with the task definitions that its targets run. One without a revision means the newest.
+// Rule is a rule of EventBridge, or a schedule of EventBridge Scheduler, with the task definitions that its targets run. One without a revision means the newest.
 type Rule struct {
+	Schedule        bool // it is a schedule of EventBridge Scheduler
 	Name            string
 	TaskDefinitions []string
 }
@@ -342,7 +343,11 @@ func usesOf(inv Inventory, revisions int) uses {
 	}
 	for _, r := range inv.Rules {
 		for _, d := range r.TaskDefinitions {
-			need(d, "rule "+r.Name)
+			kind := "rule "
+			if r.Schedule {
+				kind = "schedule "
+			}
+			need(d, kind+r.Name)
 		}
 	}
 	for _, all := range newest {

@@ -13,6 +13,7 @@ import (
 	ecrtypes "github.com/aws/aws-sdk-go-v2/service/ecr/types"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	"github.com/aws/aws-sdk-go-v2/service/scheduler"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/magecloudkit/pipeline/ci/awssim"
@@ -45,7 +46,7 @@ func newCloud(t *testing.T, edit func(*awssim.Topology)) *cloud {
 	cfg := c.ClientConfig()
 	c.scope = cleanup.Scope{
 		Repositories: []string{magento, nginx}, Revisions: 5,
-		Regions: []cleanup.Region{{Name: "us-east-1", ECR: ecr.NewFromConfig(cfg), ECS: ecs.NewFromConfig(cfg), Events: eventbridge.NewFromConfig(cfg)}},
+		Regions: []cleanup.Region{{Name: "us-east-1", ECR: ecr.NewFromConfig(cfg), ECS: ecs.NewFromConfig(cfg), Events: eventbridge.NewFromConfig(cfg), Scheduler: scheduler.NewFromConfig(cfg)}},
 	}
 	return c
 }
@@ -287,10 +288,11 @@ func TestRunReportsFailures(t *testing.T) {
 func TestRunWithFaults(t *testing.T) {
 	reads := []string{
 		"ecr:DescribeRepositories", "ecr:DescribeImages", "ecs:ListClusters", "ecs:ListTasks", "ecs:DescribeTasks", "ecs:ListServices",
-		"ecs:DescribeServices", "ecs:ListServiceDeployments", "ecs:DescribeServiceRevisions", "ecs:ListTaskDefinitions", "ecs:DescribeTaskDefinition", "events:ListRules", "events:ListTargetsByRule",
+		"ecs:DescribeServices", "ecs:ListServiceDeployments", "ecs:DescribeServiceRevisions", "ecs:ListTaskDefinitions", "ecs:DescribeTaskDefinition", "events:ListEventBuses", "events:ListRules", "events:ListTargetsByRule",
+		"scheduler:ListSchedules", "scheduler:GetSchedule",
 	}
 	for _, op := range reads {
-		c := newCloud(t, nil)
+		c := newCloud(t, withSchedule)
 		plan := c.plan(t, strict)
 		if err := c.AddFault(awssim.Fault{Op: op, Kind: awssim.Denied}); err != nil {
 			t.Fatal(err)

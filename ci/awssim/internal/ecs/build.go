@@ -9,20 +9,11 @@ import (
 	"github.com/magecloudkit/pipeline/ci/awssim/internal/wire"
 )
 
-// Shape is a value of the API in a topology: JSON has it as the API does.
-type Shape[T any] struct{ Value T }
-
-// MarshalJSON writes the value as AWS would.
-func (s Shape[T]) MarshalJSON() ([]byte, error) { return wire.EncodeJSON(&s.Value), nil }
-
-// UnmarshalJSON reads the value as AWS would, and refuses members that it lacks.
-func (s *Shape[T]) UnmarshalJSON(b []byte) error { return wire.DecodeJSON(b, &s.Value) }
-
 // TaskDefinitionSpec is what RegisterTaskDefinition takes.
-type TaskDefinitionSpec = Shape[ecs.RegisterTaskDefinitionInput]
+type TaskDefinitionSpec = wire.Shape[ecs.RegisterTaskDefinitionInput]
 
 // ServiceSpec is what CreateService takes.
-type ServiceSpec = Shape[ecs.CreateServiceInput]
+type ServiceSpec = wire.Shape[ecs.CreateServiceInput]
 
 // ClusterSpec is a cluster that exists when the world starts.
 type ClusterSpec struct {
@@ -103,28 +94,28 @@ func (e *API) missingAbroad(ref string) bool {
 func (e *API) state() any {
 	e.Flush()
 	type view struct {
-		Cluster  Shape[types.Cluster]   `json:"cluster"`
-		Services []Shape[types.Service] `json:"services"`
-		Tasks    []Shape[types.Task]    `json:"tasks"`
+		Cluster  wire.Shape[types.Cluster]   `json:"cluster"`
+		Services []wire.Shape[types.Service] `json:"services"`
+		Tasks    []wire.Shape[types.Task]    `json:"tasks"`
 	}
 	out := struct {
-		Clusters        map[string]view               `json:"clusters"`
-		TaskDefinitions []Shape[types.TaskDefinition] `json:"taskDefinitions"`
+		Clusters        map[string]view                    `json:"clusters"`
+		TaskDefinitions []wire.Shape[types.TaskDefinition] `json:"taskDefinitions"`
 	}{Clusters: map[string]view{}}
 	for name, c := range e.clusters {
-		v := view{Cluster: Shape[types.Cluster]{*c.view(true)}}
+		v := view{Cluster: wire.Shape[types.Cluster]{Value: *c.view(true)}}
 		for _, s := range c.services {
 			sv, _ := s.history.At(e.k.Now)
-			v.Services = append(v.Services, Shape[types.Service]{sv})
+			v.Services = append(v.Services, wire.Shape[types.Service]{Value: sv})
 		}
 		for _, t := range c.tasks {
-			v.Tasks = append(v.Tasks, Shape[types.Task]{t.view()})
+			v.Tasks = append(v.Tasks, wire.Shape[types.Task]{Value: t.view()})
 		}
 		out.Clusters[name] = v
 	}
 	for _, name := range e.familyNames() {
 		for _, r := range e.families[name].revisions {
-			out.TaskDefinitions = append(out.TaskDefinitions, Shape[types.TaskDefinition]{r.def})
+			out.TaskDefinitions = append(out.TaskDefinitions, wire.Shape[types.TaskDefinition]{Value: r.def})
 		}
 	}
 	return out

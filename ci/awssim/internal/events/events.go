@@ -23,7 +23,8 @@ type Bus struct {
 
 	k     *kernel.Kernel
 	tasks Tasks
-	rules map[string]*rule
+	rules map[string]*rule            // of the default bus, by name
+	buses map[string]map[string]*rule // by name; the default one is among them
 }
 
 type rule struct {
@@ -35,7 +36,9 @@ type rule struct {
 // RuleSpec is a rule that exists when the world starts.
 type RuleSpec struct {
 	Name     string         `json:"name"`
-	Schedule string         `json:"schedule"` // "rate(1 minute)", "cron(* * * * ? *)"
+	Bus      string         `json:"bus,omitempty"`      // the default one unless set; it is made if it is not there
+	Schedule string         `json:"schedule,omitempty"` // "rate(1 minute)", "cron(* * * * ? *)"; on the default bus alone
+	Pattern  string         `json:"pattern,omitempty"`  // of events, as JSON
 	Disabled bool           `json:"disabled,omitempty"`
 	Targets  []types.Target `json:"targets,omitempty"`
 }
@@ -43,8 +46,13 @@ type RuleSpec struct {
 // New returns an EventBridge without a rule.
 func New(k *kernel.Kernel, tasks Tasks) *Bus {
 	b := &Bus{k: k, tasks: tasks, rules: map[string]*rule{}}
+	b.buses = map[string]map[string]*rule{defaultBus: b.rules}
 	s := &wire.Service{Name: "events", Target: "AWSEvents", State: b.state}
 	b.Service = s
+	wire.Handle(s, "CreateEventBus", b.createEventBus)
+	wire.Handle(s, "DescribeEventBus", b.describeEventBus)
+	wire.Handle(s, "ListEventBuses", b.listEventBuses)
+	wire.Handle(s, "DeleteEventBus", b.deleteEventBus)
 	wire.Handle(s, "PutRule", b.putRule)
 	wire.Handle(s, "DescribeRule", b.describeRule)
 	wire.Handle(s, "ListRules", b.listRules)
@@ -68,7 +76,10 @@ func New(k *kernel.Kernel, tasks Tasks) *Bus {
 // Build makes rules.
 func (b *Bus) Build(c *wire.Call, specs []RuleSpec) error {
 	for _, spec := range specs {
-		in := &eventbridge.PutRuleInput{Name: aws.String(spec.Name), ScheduleExpression: aws.String(spec.Schedule)}
+		in := &eventbridge.PutRuleInput{Name: &spec.Name, ScheduleExpression: unlessEmpty(spec.Schedule), EventPattern: unlessEmpty(spec.Pattern), EventBusName: unlessEmpty(spec.Bus)}
+		if spec.Bus != "" && b.buses[spec.Bus] == nil {
+			b.buses[spec.Bus] = map[string]*rule{}
+		}
 		if spec.Disabled {
 			in.State = types.RuleStateDisabled
 		}
@@ -78,7 +89,7 @@ func (b *Bus) Build(c *wire.Call, specs []RuleSpec) error {
 		if len(spec.Targets) == 0 {
 			continue
 		}
-		if _, err := b.putTargets(c, &eventbridge.PutTargetsInput{Rule: aws.String(spec.Name), Targets: spec.Targets}); err != nil {
+		if _, err := b.putTargets(c, &eventbridge.PutTargetsInput{Rule: &spec.Name, EventBusName: in.EventBusName, Targets: spec.Targets}); err != nil {
 			return fmt.Errorf("rule %s: %w", spec.Name, err)
 		}
 	}
@@ -92,28 +103,25 @@ func (b *Bus) state() any {
 		Tags    []types.Tag     `json:"tags,omitempty"`
 	}
 	all := map[string]view{}
-	for n, r := range b.rules {
-		all[n] = view{r.State, r.targets, r.tags}
+	for bus, rules := range b.buses {
+		for n, r := range rules {
+			if bus != defaultBus {
+				n = bus + "/" + n
+			}
+			all[n] = view{r.State, r.targets, r.tags}
+		}
 	}
 	return all
 }
 
-// bus refuses any bus but the default one.
-func (b *Bus) bus(name *string) error {
-	n := aws.ToString(name)
-	if n == "" || n == "default" || n == b.k.ARN("events", "event-bus/default") {
-		return nil
-	}
-	return wire.Errf("ResourceNotFoundException", "Event bus %s does not exist.", n)
-}
-
 func (b *Bus) find(bus, name *string) (*rule, error) {
-	if err := b.bus(bus); err != nil {
+	busName, rules, err := b.bus(bus)
+	if err != nil {
 		return nil, err
 	}
-	r, ok := b.rules[aws.ToString(name)]
+	r, ok := rules[aws.ToString(name)]
 	if !ok {
-		return nil, wire.Errf("ResourceNotFoundException", "Rule %s does not exist on EventBus default.", aws.ToString(name))
+		return nil, wire.Errf("ResourceNotFoundException", "Rule %s does not exist on EventBus %s.", aws.ToString(name), busName)
 	}
 	return r, nil
 }
@@ -121,11 +129,12 @@ func (b *Bus) find(bus, name *string) (*rule, error) {
 var (
 	ruleName = regexp.MustCompile(`^[\.\-_A-Za-z0-9]{1,64}$`)
 	// https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-pattern.html
-	schedule = regexp.MustCompile(`^(rate\([1-9][0-9]* (minute|minutes|hour|hours|day|days)\)|cron\(\S+ \S+ \S+ \S+ \S+ \S+\))$`)
+	ruleSchedule = regexp.MustCompile(`^(rate\([1-9][0-9]* (minute|minutes|hour|hours|day|days)\)|cron\(\S+ \S+ \S+ \S+ \S+ \S+\))$`)
 )
 
 func (b *Bus) putRule(c *wire.Call, in *eventbridge.PutRuleInput) (*eventbridge.PutRuleOutput, error) {
-	if err := b.bus(in.EventBusName); err != nil {
+	bus, rules, err := b.bus(in.EventBusName)
+	if err != nil {
 		return nil, err
 	}
 	n := aws.ToString(in.Name)
@@ -135,19 +144,22 @@ func (b *Bus) putRule(c *wire.Call, in *eventbridge.PutRuleInput) (*eventbridge.
 	if in.ScheduleExpression == nil && in.EventPattern == nil {
 		return nil, wire.Errf("ValidationException", "Parameter(s) EventPattern or ScheduleExpression must be specified.")
 	}
-	if s := in.ScheduleExpression; s != nil && !schedule.MatchString(*s) {
+	if s := in.ScheduleExpression; s != nil && !ruleSchedule.MatchString(*s) {
 		return nil, wire.Errf("ValidationException", "Parameter ScheduleExpression is not valid.")
+	}
+	if in.ScheduleExpression != nil && bus != defaultBus {
+		return nil, wire.Errf("ValidationException", "ScheduleExpression is supported only on the default event bus.")
 	}
 	if in.State == "" {
 		in.State = types.RuleStateEnabled
 	}
-	r := b.rules[n]
+	r := rules[n]
 	if r == nil {
 		r = &rule{}
-		b.rules[n] = r
+		rules[n] = r
 	}
 	r.Rule = types.Rule{
-		Arn: aws.String(b.k.ARN("events", "rule/"+n)), Name: &n, EventBusName: aws.String("default"),
+		Arn: aws.String(b.ruleARN(bus, n)), Name: &n, EventBusName: &bus,
 		Description: in.Description, EventPattern: in.EventPattern, RoleArn: in.RoleArn,
 		ScheduleExpression: in.ScheduleExpression, State: in.State,
 	}
@@ -175,13 +187,14 @@ var pages = wire.Pages{
 }
 
 func (b *Bus) listRules(c *wire.Call, in *eventbridge.ListRulesInput) (*eventbridge.ListRulesOutput, error) {
-	if err := b.bus(in.EventBusName); err != nil {
+	_, rules, err := b.bus(in.EventBusName)
+	if err != nil {
 		return nil, err
 	}
 	var found []types.Rule
-	for _, n := range slices.Sorted(maps.Keys(b.rules)) {
+	for _, n := range slices.Sorted(maps.Keys(rules)) {
 		if strings.HasPrefix(n, aws.ToString(in.NamePrefix)) {
-			found = append(found, b.rules[n].Rule)
+			found = append(found, rules[n].Rule)
 		}
 	}
 	page, next, err := wire.Cut(pages, found, in.Limit, in.NextToken)
@@ -198,13 +211,14 @@ func (b *Bus) setState(bus, name *string, state types.RuleState) error {
 }
 
 func (b *Bus) deleteRule(c *wire.Call, in *eventbridge.DeleteRuleInput) (*eventbridge.DeleteRuleOutput, error) {
-	if err := b.bus(in.EventBusName); err != nil {
+	_, rules, err := b.bus(in.EventBusName)
+	if err != nil {
 		return nil, err
 	}
-	if r := b.rules[aws.ToString(in.Name)]; r != nil && len(r.targets) > 0 {
+	if r := rules[aws.ToString(in.Name)]; r != nil && len(r.targets) > 0 {
 		return nil, wire.Errf("ValidationException", "Rule can't be deleted since it has targets.")
 	}
-	delete(b.rules, aws.ToString(in.Name))
+	delete(rules, aws.ToString(in.Name))
 	return &eventbridge.DeleteRuleOutput{}, nil
 }
 
@@ -300,12 +314,13 @@ func (b *Bus) listTargetsByRule(c *wire.Call, in *eventbridge.ListTargetsByRuleI
 }
 
 func (b *Bus) listRuleNamesByTarget(c *wire.Call, in *eventbridge.ListRuleNamesByTargetInput) (*eventbridge.ListRuleNamesByTargetOutput, error) {
-	if err := b.bus(in.EventBusName); err != nil {
+	_, rules, err := b.bus(in.EventBusName)
+	if err != nil {
 		return nil, err
 	}
 	var names []string
-	for _, n := range slices.Sorted(maps.Keys(b.rules)) {
-		if slices.ContainsFunc(b.rules[n].targets, func(t types.Target) bool { return *t.Arn == aws.ToString(in.TargetArn) }) {
+	for _, n := range slices.Sorted(maps.Keys(rules)) {
+		if slices.ContainsFunc(rules[n].targets, func(t types.Target) bool { return *t.Arn == aws.ToString(in.TargetArn) }) {
 			names = append(names, n)
 		}
 	}
@@ -336,9 +351,11 @@ func (b *Bus) removeTargets(c *wire.Call, in *eventbridge.RemoveTargetsInput) (*
 
 // tagged finds the rule of an ARN. Rules are all that has tags here.
 func (b *Bus) tagged(arn *string) (*rule, error) {
-	for _, r := range b.rules {
-		if aws.ToString(r.Arn) == aws.ToString(arn) {
-			return r, nil
+	for _, rules := range b.buses {
+		for _, r := range rules {
+			if aws.ToString(r.Arn) == aws.ToString(arn) {
+				return r, nil
+			}
 		}
 	}
 	return nil, wire.Errf("ResourceNotFoundException", "Rule %s does not exist on EventBus default.", aws.ToString(arn))

@@ -13,17 +13,20 @@ type Protocol int
 const (
 	JSON  Protocol = iota // awsJson1.1: POST / with X-Amz-Target, JSON both ways
 	Query                 // POST / with a form, XML back
+	REST                  // restJson1: a method and a path for each operation, JSON both ways
 )
 
 // Service is one AWS service: a table of operations.
 type Service struct {
 	Name      string // as IAM names it: "ecs"
 	Protocol  Protocol
-	Target    string     // JSON: what stands before the dot in X-Amz-Target
-	Version   string     // Query: the API's version, which a call carries
-	Namespace string     // Query: of the XML
-	Global    bool       // the same in every region: clients sign for whichever they like
-	State     func() any // what there is, for people and tests to look at as JSON; may be nil
+	Target    string            // JSON: what stands before the dot in X-Amz-Target
+	Version   string            // Query: the API's version, which a call carries
+	Namespace string            // Query: of the XML
+	Routes    map[string]string // REST: the method and path of each operation: "GET /schedules/{Name}"
+	Renamed   map[string]string // REST: members by the name of their query parameter, where it is another
+	Global    bool              // the same in every region: clients sign for whichever they like
+	State     func() any        // what there is, for people and tests to look at as JSON; may be nil
 
 	ops map[string]*Operation
 }

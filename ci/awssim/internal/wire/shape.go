@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	scheduler "github.com/aws/aws-sdk-go-v2/service/scheduler/types"
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
 )
@@ -48,6 +49,14 @@ var unions = map[reflect.Type]map[string]reflect.Type{
 	},
 }
 
+// lowerCase are the shapes without a schema whose members begin with a small letter on the wire.
+var lowerCase = map[reflect.Type]bool{
+	reflect.TypeFor[scheduler.CapacityProviderStrategyItem](): true,
+	reflect.TypeFor[scheduler.NetworkConfiguration]():         true,
+	reflect.TypeFor[scheduler.PlacementConstraint]():          true,
+	reflect.TypeFor[scheduler.PlacementStrategy]():            true,
+}
+
 // shapeOf returns the members of an SDK type.
 func shapeOf(t reflect.Type) *shape {
 	if s, ok := shapes.Load(t); ok {
@@ -67,7 +76,10 @@ func shapeOf(t reflect.Type) *shape {
 		if !f.IsExported() || f.Type == metadataType {
 			continue
 		}
-		name := f.Name // the query protocol's services have the names of their model
+		name := f.Name // the other protocols' services have the names of their model
+		if lowerCase[t] {
+			name = strings.ToLower(name[:1]) + name[1:]
+		}
 		if n, ok := names[strings.ToLower(name)]; ok {
 			name = n
 		}

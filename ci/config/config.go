@@ -12,9 +12,13 @@
 //
 //   - env: the variable, with the options of github.com/sethvargo/go-envconfig (required, default=…, prefix=…);
 //   - or: further variables, separated by commas, that are looked at when the first one is not set;
-//   - flag: the name of the command-line flag, if there is one;
+//   - flag: the name of the command-line flag, if there is one, and after a comma its letter;
 //   - oneof: the values allowed, separated by |;
-//   - doc: what the setting is for, in a few words.
+//   - doc: what the setting is for, in a few words;
+//   - dagger, make: what the setting is called there (see [Setting]).
+//
+// A setting without a variable is one of a single command line, such as --yes: [Bind] binds its field itself, with the
+// value of the tag default, and a list of it keeps its values whole, commas included.
 package config
 
 import (
@@ -81,6 +85,9 @@ func Load(ctx context.Context, target any, lookupers ...Lookuper) error {
 	chain := Chain(lookupers...)
 	var wrong Error
 	err := walk(target, func(f field) error {
+		if f.name == "" {
+			return nil // the command line alone
+		}
 		return f.load(ctx, chain, &wrong)
 	})
 	if err != nil {
@@ -99,6 +106,7 @@ type field struct {
 	name    string   // of the variable, prefix included
 	others  []string // variables looked at when the first one is not set
 	options string   // of the env tag
+	in      string   // the struct that it is in
 }
 
 // walk calls fn for every setting of the struct that target points to, those of nested structs included.
@@ -121,14 +129,17 @@ func walkStruct(v reflect.Value, prefix string, fn func(field) error) error {
 			}
 			continue
 		}
-		if env == "" {
+		if env == "" && tag.Tag.Get("flag") == "" {
 			continue
 		}
 		if !v.Field(i).CanSet() {
-			return fmt.Errorf("config: %s.%s has an env tag and cannot be set: it must be exported", v.Type(), tag.Name)
+			return fmt.Errorf("config: %s.%s is a setting and cannot be set: it must be exported", v.Type(), tag.Name)
 		}
 		name, options, _ := strings.Cut(env, ",")
-		f := field{value: v.Field(i), tag: tag, name: prefix + name, options: options}
+		f := field{value: v.Field(i), tag: tag, options: options, in: v.Type().Name()}
+		if name != "" {
+			f.name = prefix + name
+		}
 		if or := tag.Tag.Get("or"); or != "" {
 			f.others = strings.Split(or, ",")
 		}
@@ -137,13 +148,6 @@ func walkStruct(v reflect.Value, prefix string, fn func(field) error) error {
 		}
 	}
 	return nil
-}
-
-// setting describes the field for a message.
-func (f field) setting() Setting {
-	return Setting{
-		Name: f.name, Others: f.others, Flag: f.tag.Tag.Get("flag"), Doc: f.tag.Tag.Get("doc"),
-	}
 }
 
 // load reads one field. It hands envconfig a struct of this field alone: envconfig stops at the first error, and a user

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -215,13 +216,26 @@ func TestBind(t *testing.T) {
 	}{})
 }
 
-// Every verb's struct is one that envconfig takes and whose flags can be bound.
-func TestVerbs(t *testing.T) {
-	for _, verb := range []any{&config.GetECR{}, &config.Push{}, &config.Cleanup{}} {
-		config.Bind(pflag.NewFlagSet("verb", pflag.ContinueOnError), verb)
-		if err := config.Load(t.Context(), verb, env("BUILD_NUM", "1")); err != nil {
-			t.Errorf("%T: %v", verb, err)
-		}
+// A setting of the command line alone takes nothing from the environment, and a list of it keeps commas.
+func TestSettingsWithoutVariable(t *testing.T) {
+	var s struct {
+		Yes  bool     `flag:"yes" doc:"do it"`
+		Last int      `flag:"last,n" default:"20" doc:"how many"`
+		Env  []string `flag:"env" doc:"variables"`
+	}
+	flags := pflag.NewFlagSet("verb", pflag.ContinueOnError)
+	config.Bind(flags, &s)
+	if err := flags.Parse([]string{"--env=A=1,2", "--env=B=3"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := config.Load(t.Context(), &s, config.Flags(flags, &s), env("yes", "true", "--yes", "true", "", "true")); err != nil {
+		t.Fatal(err)
+	}
+	if s.Yes || s.Last != 20 || !slices.Equal(s.Env, []string{"A=1,2", "B=3"}) {
+		t.Errorf("%+v", s)
+	}
+	if err := flags.Parse([]string{"-n", "3", "--yes"}); err != nil || s.Last != 3 || !s.Yes {
+		t.Errorf("%v: %+v", err, s)
 	}
 }
 

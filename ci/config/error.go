@@ -6,14 +6,6 @@ import (
 	"text/tabwriter"
 )
 
-// Setting describes a setting to its user.
-type Setting struct {
-	Name   string   // of the variable
-	Others []string // variables that serve as well
-	Flag   string   // without dashes; empty if there is none
-	Doc    string   // what it is for
-}
-
 // how says how the setting is given.
 func (s Setting) how() string {
 	names := append([]string{s.Name}, s.Others...)

@@ -1,10 +1,9 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
-	"reflect"
 	"strings"
-	"time"
 
 	"github.com/sethvargo/go-envconfig"
 	"github.com/spf13/pflag"
@@ -15,32 +14,35 @@ import (
 // for a secret (the process list shows arguments to everyone on the machine), is a programming error: Bind panics.
 func Bind(flags *pflag.FlagSet, target any) {
 	err := walk(target, func(f field) error {
-		name := f.tag.Tag.Get("flag")
-		if name == "" {
+		s := f.setting()
+		switch {
+		case s.Flag == "":
 			return nil
+		case s.Secret:
+			return fmt.Errorf("config: %s is a secret and cannot be a flag", cmp.Or(f.name, f.tag.Name))
+		case f.name == "":
+			return f.bind(flags, s)
 		}
-		usage := fmt.Sprintf("%s (env %s)", f.tag.Tag.Get("doc"), strings.Join(append([]string{f.name}, f.others...), ", "))
-		if oneof := f.tag.Tag.Get("oneof"); oneof != "" {
-			usage += ": " + strings.ReplaceAll(oneof, "|", ", ")
+		usage := fmt.Sprintf("%s (env %s)", s.Doc, strings.Join(s.Names(), ", "))
+		if s.OneOf != nil {
+			usage += ": " + strings.Join(s.OneOf, ", ")
 		}
-		if _, byDefault, ok := strings.Cut(f.options, "default="); ok {
-			usage += fmt.Sprintf(" (default %s)", byDefault)
+		if s.Default != "" {
+			usage += fmt.Sprintf(" (default %s)", s.Default)
 		}
-		switch t := f.tag.Type; {
-		case t == reflect.TypeFor[Secret]():
-			return fmt.Errorf("config: %s is a secret and cannot be a flag", f.name)
-		case t == reflect.TypeFor[time.Duration]():
-			flags.Duration(name, 0, usage)
-		case t.Kind() == reflect.String:
-			flags.String(name, "", usage)
-		case t.Kind() == reflect.Bool:
-			flags.Bool(name, false, usage)
-		case t.Kind() == reflect.Int, t.Kind() == reflect.Int64:
-			flags.Int64(name, 0, usage)
-		case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.String:
-			flags.StringSlice(name, nil, usage)
+		switch s.Kind {
+		case Duration:
+			flags.DurationP(s.Flag, s.Letter, 0, usage)
+		case Text:
+			flags.StringP(s.Flag, s.Letter, "", usage)
+		case Bool:
+			flags.BoolP(s.Flag, s.Letter, false, usage)
+		case Number:
+			flags.Int64P(s.Flag, s.Letter, 0, usage)
+		case List:
+			flags.StringSliceP(s.Flag, s.Letter, nil, usage)
 		default:
-			return fmt.Errorf("config: %s is a %s, which no flag can hold", f.name, t)
+			return fmt.Errorf("config: %s is a %s, which no flag can hold", f.name, f.tag.Type)
 		}
 		return nil
 	})
@@ -49,12 +51,43 @@ func Bind(flags *pflag.FlagSet, target any) {
 	}
 }
 
+// bind makes a flag of a field that has no variable.
+func (f field) bind(flags *pflag.FlagSet, s Setting) error {
+	if v := f.tag.Tag.Get("value"); v != "" { // pflag's help takes what is quoted for the value's name
+		s.Doc = strings.Replace(s.Doc, v, "`"+v+"`", 1)
+	}
+	var flag *pflag.Flag
+	switch p := f.value.Addr().Interface().(type) {
+	case *string:
+		flags.StringVarP(p, s.Flag, s.Letter, "", s.Doc)
+	case *bool:
+		flags.BoolVarP(p, s.Flag, s.Letter, false, s.Doc)
+	case *int:
+		flags.IntVarP(p, s.Flag, s.Letter, 0, s.Doc)
+	case *float64:
+		flags.Float64VarP(p, s.Flag, s.Letter, 0, s.Doc)
+	case *[]string:
+		flags.StringArrayVarP(p, s.Flag, s.Letter, nil, s.Doc)
+	default:
+		return fmt.Errorf("config: --%s is a %s, which no flag can hold", s.Flag, f.tag.Type)
+	}
+	if s.Default == "" {
+		return nil
+	}
+	flag = flags.Lookup(s.Flag)
+	if err := flag.Value.Set(s.Default); err != nil {
+		return fmt.Errorf("config: --%s: its default: %w", s.Flag, err)
+	}
+	flag.DefValue = s.Default
+	return nil
+}
+
 // Flags is the Lookuper of the flags that [Bind] added for the same struct and that were given on the command line.
 func Flags(flags *pflag.FlagSet, target any) Lookuper {
 	given := map[string]string{}
 	err := walk(target, func(f field) error {
-		flag := flags.Lookup(f.tag.Tag.Get("flag"))
-		if flag == nil || !flag.Changed {
+		flag := flags.Lookup(f.setting().Flag)
+		if f.name == "" || flag == nil || !flag.Changed {
 			return nil
 		}
 		given[f.name] = flag.Value.String()

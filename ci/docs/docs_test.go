@@ -221,14 +221,14 @@ func TestMakefile(t *testing.T) {
 
 // The tables of settings are those of the structs that are read.
 func TestSettings(t *testing.T) {
-	settings, err := surface.ReadSettings(os.DirFS(repository), "ci/config/verbs.go", "ci/cmd/mck/release.go")
+	settings, err := surface.ReadSettings(os.DirFS(repository), "ci/config/aws.go", "ci/verbs/settings.go")
 	if err != nil {
 		t.Fatal(err)
 	}
 	tables := map[string][]string{
 		"aws":      {"AWS"},
 		"registry": {"GetECR", "Push", "Cleanup"},
-		"release":  {"TargetSettings", "TaskSettings", "deploySettings", "rollbackSettings"},
+		"release":  {"Target", "Task", "Release", "Rollback"},
 	}
 	shown := 0
 	page := read(t, "README.md")

@@ -26,6 +26,7 @@ import (
 	"github.com/magecloudkit/pipeline/ci/image"
 	"github.com/magecloudkit/pipeline/ci/registry"
 	"github.com/magecloudkit/pipeline/ci/registry/cleanup"
+	"github.com/magecloudkit/pipeline/ci/verbs"
 )
 
 // exitConflict is the code for a push or a cleanup that was refused before it changed anything.
@@ -50,29 +51,14 @@ func lines(e *env, verb string) func(string) {
 }
 
 func newGetECRCommand(e *env) *cobra.Command {
-	var s config.GetECR
-	var uris bool
-	cmd := &cobra.Command{
-		Use:   "get-ecr",
-		Short: "Print the address of the account's Amazon ECR registry",
-		Long: `get-ecr prints the address of the registry alone, for use in a script:
-
-  make push BUILD_NUM=42 AWS_ECR_URL=$(make -s get-ecr)`,
-		Args: cobra.NoArgs,
-	}
-	load := bindSettings(cmd, e, &s)
-	cmd.Flags().BoolVar(&uris, "repositories", false, "print the repositories' URIs instead")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+	return verb(e, "get-ecr", cobra.NoArgs, func(cmd *cobra.Command, e *env, s *verbs.GetECR, _ []string) error {
 		ctx := cmd.Context()
-		if err := load(ctx); err != nil {
-			return err
-		}
 		cfg, err := loadAWS(ctx, s.AWS)
 		if err != nil {
 			return err
 		}
 		api := ecr.NewFromConfig(cfg)
-		if !uris {
+		if !s.Repositories {
 			address, err := registry.NewLogin(api, e.now).Address(ctx)
 			if err != nil {
 				return err
@@ -93,8 +79,7 @@ func newGetECRCommand(e *env) *cobra.Command {
 			return fmt.Errorf("there is no repository %s in %s: 'mck push --create' makes them", strings.Join(missing, " and "), cfg.Region)
 		}
 		return nil
-	}
-	return cmd
+	})
 }
 
 func loadAWS(ctx context.Context, s config.AWS) (aws.Config, error) {
@@ -106,30 +91,8 @@ func loadAWS(ctx context.Context, s config.AWS) (aws.Config, error) {
 }
 
 func newPushCommand(e *env) *cobra.Command {
-	var s config.Push
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "push",
-		Short: "Push a build's two images to Amazon ECR, or to any other registry",
-		Long: `push sends the images that 'mck build' left to REGISTRY/PREFIX/magento2:BUILD_NUM
-and REGISTRY/PREFIX/nginx:BUILD_NUM. Layers that the registry has are not sent
-again. The tags are set when both images are there: either both builds have them
-or none has.
-
-Without --registry and AWS_ECR_URL the images go to the account's ECR. For a
-registry that is not ECR, the credentials of 'docker login' are used.
-
-Exit codes: 0 pushed; 2 usage or settings; 3 refused, because a tag names another
-image and may not move; 1 anything else.`,
-		Args: cobra.NoArgs,
-	}
-	load := bindSettings(cmd, e, &s)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+	return verb(e, "push", cobra.NoArgs, func(cmd *cobra.Command, e *env, s *verbs.Push, _ []string) error {
 		ctx := cmd.Context()
-		if err := load(ctx); err != nil {
-			return err
-		}
 		req := registry.Request{Prefix: s.Prefix, Tag: s.BuildNum, Tags: s.Tags, Create: s.Create}
 		for _, n := range imageNames {
 			dir := filepath.Join(s.Images, n)
@@ -139,7 +102,7 @@ image and may not move; 1 anything else.`,
 			}
 			req.Images = append(req.Images, registry.Image{Name: n, Image: im})
 		}
-		r, err := openRegistry(ctx, e, s)
+		r, err := openRegistry(ctx, e, *s)
 		if err != nil {
 			return err
 		}
@@ -151,16 +114,15 @@ image and may not move; 1 anything else.`,
 		if err != nil {
 			return err
 		}
-		if asJSON {
+		if s.JSON.JSON {
 			return writeJSON(e.stdout, result)
 		}
 		return printPushed(e.stdout, result)
-	}
-	return cmd
+	})
 }
 
 // openRegistry finds out what kind of registry the settings mean, and how it is reached.
-func openRegistry(ctx context.Context, e *env, s config.Push) (*registry.Registry, error) {
+func openRegistry(ctx context.Context, e *env, s verbs.Push) (*registry.Registry, error) {
 	transport, err := trusting(s.CABundle)
 	if err != nil {
 		return nil, err
@@ -219,46 +181,20 @@ func printPushed(w io.Writer, r registry.Result) error {
 }
 
 func newCleanupCommand(e *env) *cobra.Command {
-	var s config.Cleanup
-	var asJSON, dryRun, yes, policy bool
-	cmd := &cobra.Command{
-		Use:   "cleanup",
-		Short: "Delete old images from Amazon ECR that nothing can still need",
-		Long: `cleanup shows which images of the two repositories could be deleted, and why the
-others are kept; with --yes it deletes them.
-
-Kept is whatever running and stopped tasks, services, their deployments and task
-sets, rules on every event bus, schedules of EventBridge Scheduler and the newest
-revisions of every task definition family refer to, in all clusters of all
-regions; the last builds; tags to keep; what is young; the parts of an index that is kept, and what is attached to an
-image that is kept. All of that is looked at again just before deleting.
-
-Exit codes: 0 done; 2 usage or settings; 1 something could not be read or deleted.`,
-		Args: cobra.NoArgs,
-	}
-	load := bindSettings(cmd, e, &s)
-	fl := cmd.Flags()
-	fl.BoolVar(&asJSON, "json", false, "print the plan, or with --yes what was done, as JSON")
-	fl.BoolVar(&dryRun, "dry-run", true, "only show what would be deleted")
-	fl.BoolVar(&yes, "yes", false, "delete")
-	fl.BoolVar(&policy, "policy", false, "print a lifecycle policy for the repositories instead, which needs no AWS")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+	return verb(e, "cleanup", cobra.NoArgs, func(cmd *cobra.Command, e *env, s *verbs.Cleanup, _ []string) error {
 		ctx := cmd.Context()
-		if err := load(ctx); err != nil {
-			return err
-		}
-		if fl.Changed("dry-run") && dryRun == yes {
+		if cmd.Flags().Changed("dry-run") && s.DryRun == s.Yes {
 			return &exitError{exitUsage, errors.New("say either --dry-run or --yes")}
 		}
 		p := cleanup.Policy{KeepLast: s.KeepLast, KeepRevisions: s.KeepRevisions, KeepTags: s.KeepTags, OlderThan: s.OlderThan}
 		if err := p.Check(); err != nil {
 			return &exitError{exitUsage, err}
 		}
-		if policy {
+		if s.Policy {
 			_, err := fmt.Fprintln(e.stdout, registry.LifecyclePolicy(s.OlderThan))
 			return err
 		}
-		scope, err := cleanupScope(ctx, s)
+		scope, err := cleanupScope(ctx, *s)
 		if err != nil {
 			return err
 		}
@@ -267,8 +203,8 @@ Exit codes: 0 done; 2 usage or settings; 1 something could not be read or delete
 			return err
 		}
 		plan := cleanup.Make(inv, p, e.now())
-		if !yes {
-			if asJSON {
+		if !s.Yes {
+			if s.JSON.JSON {
 				return writeJSON(e.stdout, plan)
 			}
 			if err := plan.Table(e.stdout); err != nil {
@@ -278,13 +214,12 @@ Exit codes: 0 done; 2 usage or settings; 1 something could not be read or delete
 			return err
 		}
 		result, err := cleanup.Run(ctx, plan, scope, p, e.now, lines(e, "cleanup"))
-		return errors.Join(reportCleanup(e.stdout, result, asJSON), err)
-	}
-	return cmd
+		return errors.Join(reportCleanup(e.stdout, result, s.JSON.JSON), err)
+	})
 }
 
 // cleanupScope makes the clients of all regions.
-func cleanupScope(ctx context.Context, s config.Cleanup) (cleanup.Scope, error) {
+func cleanupScope(ctx context.Context, s verbs.Cleanup) (cleanup.Scope, error) {
 	scope := cleanup.Scope{Clusters: s.Clusters, Repositories: repositories(s.Prefix), Revisions: s.KeepRevisions}
 	if s.Region == "" && len(s.Regions) > 0 {
 		s.Region = s.Regions[0]

@@ -16,6 +16,7 @@ import (
 	"github.com/magecloudkit/pipeline/ci/config"
 	"github.com/magecloudkit/pipeline/ci/ecs"
 	"github.com/magecloudkit/pipeline/ci/release"
+	"github.com/magecloudkit/pipeline/ci/verbs"
 )
 
 // legacyOption is an option of silinternational's ecs-deploy, version 3.10.22.
@@ -170,7 +171,7 @@ var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // apply puts what the old command line says over the settings of the
 // environment.
-func (a legacyArguments) apply(s *deploySettings, lookup func(string) (string, bool)) (release.Request, error) {
+func (a legacyArguments) apply(s *verbs.Release, lookup func(string) (string, bool)) (release.Request, error) {
 	take := func(field *string, value string) {
 		if value != "" {
 			*field = value
@@ -186,7 +187,7 @@ func (a legacyArguments) apply(s *deploySettings, lookup func(string) (string, b
 		s.Repositories = []string{"ecr"} // the old script moved every image
 	}
 	s.BuildNum, s.From = "", ""
-	r := s.request()
+	r := releaseRequest(*s)
 	r.Timeout, r.KeepRevisions = a.timeout, a.keep
 	r.Force, r.Latest = r.Force || a.force, a.latest
 	for _, o := range []struct {
@@ -258,7 +259,7 @@ What the script had no option for (cron rules, repositories, whether the databas
 is upgraded) comes from the environment, as for deploy. Without MCK_REPOSITORIES
 every image in a private ECR registry is moved to the tag, and no other one.
 
-` + help.String() + deployExitCodes,
+` + help.String() + verbs.DeployCodes,
 		DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
@@ -273,7 +274,7 @@ every image in a private ECR registry is moved to the tag, and no other one.
 				_, err := fmt.Fprintln(e.stdout, "mck ecs-deploy, for the options of ecs-deploy 3.10.22")
 				return err
 			}
-			var s deploySettings
+			var s verbs.Release
 			err = config.Load(ctx, &s, config.Environment(e.lookup))
 			var wrong *config.Error
 			if errors.As(err, &wrong) {
@@ -293,7 +294,7 @@ every image in a private ECR registry is moved to the tag, and no other one.
 			if r.KeepBuild {
 				do = (*release.Releaser).EnvChange
 			}
-			return runRelease(ctx, e, s, r, outputFlags{}, a.assume, do)
+			return runRelease(ctx, e, s, r, output{}, a.assume, do)
 		},
 	}
 }

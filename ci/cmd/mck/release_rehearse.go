@@ -10,39 +10,17 @@ import (
 
 	"github.com/magecloudkit/pipeline/ci/release"
 	"github.com/magecloudkit/pipeline/ci/release/rehearse"
+	"github.com/magecloudkit/pipeline/ci/verbs"
 )
 
 func newRehearseCommand(e *env) *cobra.Command {
-	var name string
-	var all, list, asJSON bool
-	var report string
-	cmd := &cobra.Command{
-		Use:   "rehearse",
-		Short: "Release against a simulated AWS, failures included",
-		Long: `rehearse plays scenarios: releases of a build to a simulated AWS in which something
-goes wrong. Each has a verdict that it must end with, and a state that it must
-leave behind. Time is simulated, so a scenario takes milliseconds. Nothing outside
-this process is reached.
-
-  mck rehearse --list
-  mck rehearse --scenario 'out of memory'     shows that release step by step
-  mck rehearse --all
-
-Exit codes: 0 all as expected; 1 a verdict or a state differs; 2 usage.`,
-		Args: usage(cobra.NoArgs),
-	}
-	fl := cmd.Flags()
-	fl.StringVar(&name, "scenario", "", "play this one, and show it as it goes")
-	fl.BoolVar(&all, "all", false, "play all of them")
-	fl.BoolVar(&list, "list", false, "list them")
-	fl.BoolVar(&asJSON, "json", false, "print the outcomes as JSON")
-	fl.StringVar(&report, "report", "", "with --scenario: write a page about the release to this HTML `file`")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+	return verb(e, "rehearse", cobra.NoArgs, func(cmd *cobra.Command, e *env, s *verbs.Rehearse, _ []string) error {
 		ctx := cmd.Context()
+		name, report, asJSON := s.Scenario, s.Report, s.JSON.JSON
 		scenarios := rehearse.Scenarios()
 		var notify func(release.Note)
 		switch {
-		case list:
+		case s.List:
 			for _, s := range scenarios {
 				if _, err := fmt.Fprintf(e.stdout, "%-17s %s\n", s.Want, s.Name); err != nil {
 					return err
@@ -62,7 +40,7 @@ Exit codes: 0 all as expected; 1 a verdict or a state differs; 2 usage.`,
 				}
 				printNote(e.stderr, n, n.At.Sub(start))
 			}
-		case !all:
+		case !s.All:
 			return &exitError{exitUsage, errors.New("say what to rehearse: --scenario NAME, --all, or --list")}
 		}
 		var outcomes []rehearse.Outcome
@@ -116,6 +94,5 @@ Exit codes: 0 all as expected; 1 a verdict or a state differs; 2 usage.`,
 			return &exitError{code: 1}
 		}
 		return nil
-	}
-	return cmd
+	})
 }

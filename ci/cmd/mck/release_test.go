@@ -14,6 +14,7 @@ import (
 	"github.com/magecloudkit/pipeline/ci/awssim"
 	"github.com/magecloudkit/pipeline/ci/config"
 	"github.com/magecloudkit/pipeline/ci/release"
+	"github.com/magecloudkit/pipeline/ci/verbs"
 )
 
 // cloud serves a simulated AWS and returns what a command line needs to reach
@@ -163,7 +164,7 @@ func TestLegacyWordForWord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var s deploySettings
+	var s verbs.Release
 	r, err := a.apply(&s, nil)
 	if err != nil || r.Check() != nil {
 		t.Fatal(err, r.Check())
@@ -182,31 +183,31 @@ func TestLegacyOptions(t *testing.T) {
 	lookup := func(k string) (string, bool) { return "from-" + k, k == "CI_TAG" }
 	for _, c := range []struct {
 		line string
-		ok   func(release.Request, deploySettings) bool
+		ok   func(release.Request, verbs.Release) bool
 	}{
-		{"-c a -n b -i registry.local:5000/shop:17", func(r release.Request, _ deploySettings) bool {
+		{"-c a -n b -i registry.local:5000/shop:17", func(r release.Request, _ verbs.Release) bool {
 			return r.Build == "17" && slices.Equal(r.Repositories, []string{"registry.local:5000/shop"})
 		}},
-		{"-c a -n b -i shop", func(r release.Request, _ deploySettings) bool { return r.Build == "latest" }},
-		{"-c a -n b -i shop -e CI_TAG", func(r release.Request, _ deploySettings) bool { return r.Build == "from-CI_TAG" }},
-		{"-c a -n b -i shop -e UNSET", func(r release.Request, _ deploySettings) bool { return r.Build == "latest" }},
-		{"--cluster a --service-name b --tag-only 5 --image x --timeout 10", func(r release.Request, _ deploySettings) bool {
+		{"-c a -n b -i shop", func(r release.Request, _ verbs.Release) bool { return r.Build == "latest" }},
+		{"-c a -n b -i shop -e CI_TAG", func(r release.Request, _ verbs.Release) bool { return r.Build == "from-CI_TAG" }},
+		{"-c a -n b -i shop -e UNSET", func(r release.Request, _ verbs.Release) bool { return r.Build == "latest" }},
+		{"--cluster a --service-name b --tag-only 5 --image x --timeout 10", func(r release.Request, _ verbs.Release) bool {
 			return r.Build == "5" && r.Timeout == 10*time.Second
 		}},
-		{"-c a -n b -to 5", func(r release.Request, _ deploySettings) bool { return r.Timeout == 90*time.Second }},
-		{"-c a -n b -to 5 -D 3 -m 50 -M 150 --max-definitions 4", func(r release.Request, _ deploySettings) bool {
+		{"-c a -n b -to 5", func(r release.Request, _ verbs.Release) bool { return r.Timeout == 90*time.Second }},
+		{"-c a -n b -to 5 -D 3 -m 50 -M 150 --max-definitions 4", func(r release.Request, _ verbs.Release) bool {
 			return *r.DesiredCount == 3 && *r.MinHealthyPercent == 50 && *r.MaxPercent == 150 && r.KeepRevisions == 4
 		}},
-		{"-c a -n b --force-new-deployment", func(r release.Request, _ deploySettings) bool { return r.Force && r.KeepBuild }},
-		{"-c a -n b -to 5 --use-latest-task-def", func(r release.Request, _ deploySettings) bool { return r.Latest }},
-		{"-c a -n b -to 5 -r eu-west-1 -p shop", func(_ release.Request, s deploySettings) bool { return s.Region == "eu-west-1" && s.Profile == "shop" }},
+		{"-c a -n b --force-new-deployment", func(r release.Request, _ verbs.Release) bool { return r.Force && r.KeepBuild }},
+		{"-c a -n b -to 5 --use-latest-task-def", func(r release.Request, _ verbs.Release) bool { return r.Latest }},
+		{"-c a -n b -to 5 -r eu-west-1 -p shop", func(_ release.Request, s verbs.Release) bool { return s.Region == "eu-west-1" && s.Profile == "shop" }},
 	} {
 		a, err := parseLegacy(strings.Fields(c.line))
 		if err != nil {
 			t.Errorf("%s: %v", c.line, err)
 			continue
 		}
-		var s deploySettings
+		var s verbs.Release
 		s.DesiredCount, s.MinHealthy, s.MaxPercent = -1, -1, -1
 		r, err := a.apply(&s, lookup)
 		if err != nil || !c.ok(r, s) {
@@ -266,7 +267,7 @@ func FuzzLegacyArguments(f *testing.F) {
 		if a.timeout <= 0 || a.keep < 0 {
 			t.Fatalf("%q: timeout %s, keep %d", line, a.timeout, a.keep)
 		}
-		var s deploySettings
+		var s verbs.Release
 		r, err := a.apply(&s, func(string) (string, bool) { return tag, true })
 		if err != nil || r.Check() != nil {
 			return
@@ -283,17 +284,17 @@ func FuzzLegacyArguments(f *testing.F) {
 // TestSettings loads every verb's settings from an empty environment: the tags
 // are right.
 func TestReleaseSettings(t *testing.T) {
-	var s deploySettings
+	var s verbs.Release
 	if err := config.Load(context.Background(), &s, config.Environment(func(string) (string, bool) { return "", false })); err != nil {
 		t.Fatal(err)
 	}
-	r := s.request()
+	r := releaseRequest(s)
 	if r.Migrate != release.MigrateAuto || !r.Rollback || r.NoCacheFlush || r.Timeout != 10*time.Minute || r.TaskTimeout != 30*time.Minute ||
 		r.DesiredCount != nil || r.Breaker != release.BreakerKeep || !slices.Equal(r.Console, []string{"bin/magento"}) ||
 		!slices.Equal(r.Repositories, []string{"magecloudkit/magento2", "magecloudkit/nginx"}) {
 		t.Errorf("%+v", r)
 	}
-	var back rollbackSettings
+	var back verbs.Rollback
 	if err := config.Load(context.Background(), &back, config.Environment(func(string) (string, bool) { return "", false })); err != nil {
 		t.Fatal(err)
 	}

@@ -8,17 +8,40 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/magecloudkit/pipeline/ci/config"
+	"github.com/magecloudkit/pipeline/ci/verbs"
 )
 
-// bindSettings adds a flag for every setting of target that has one, and --env-file. The function that it returns fills
-// target, once the command line has been read: from the flags, then the environment, then the file.
+// verb makes the command of a verb of the table: its words, its settings, and what it does with them.
+func verb[S any](e *env, name string, args cobra.PositionalArgs, do func(cmd *cobra.Command, e *env, s *S, args []string) error) *cobra.Command {
+	v := verbs.Find(name)
+	s := v.Settings.(*S)
+	_, own := v.Group()
+	cmd := &cobra.Command{Use: strings.TrimSpace(own + " " + v.Args.Usage), Short: v.Short, Long: v.Long, Args: usage(args)}
+	load := bindSettings(cmd, e, s)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := load(cmd.Context()); err != nil {
+			return err
+		}
+		return do(cmd, e, s, args)
+	}
+	return cmd
+}
+
+// bindSettings adds a flag for every setting of target that has one, and --env-file if one of them is a variable. The
+// function that it returns fills target, once the command line has been read: from the flags, then the environment, then
+// the file.
 func bindSettings(cmd *cobra.Command, e *env, target any) func(context.Context) error {
 	config.Bind(cmd.Flags(), target)
 	var file string
+	if !slices.ContainsFunc(config.Settings(target), func(s config.Setting) bool { return s.Name != "" }) {
+		return func(context.Context) error { return nil }
+	}
 	cmd.Flags().StringVar(&file, "env-file", "", "a file of NAME=value lines, for variables that the environment lacks")
 	return func(ctx context.Context) error {
 		sources := []config.Lookuper{config.Flags(cmd.Flags(), target), config.Environment(e.lookup)}

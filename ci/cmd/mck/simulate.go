@@ -24,55 +24,31 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/magecloudkit/pipeline/ci/awssim"
+	"github.com/magecloudkit/pipeline/ci/verbs"
 )
 
 func newSimulateCommand(e *env) *cobra.Command {
-	var listen, name, topology string
-	var speed float64
-	var secure, calls bool
-	cmd := &cobra.Command{
-		Use:   "simulate",
-		Short: "Serve a simulated AWS on this machine, to rehearse against",
-		Long: `simulate serves ECS, ECR with its registry, EventBridge, CloudWatch Logs, STS, IAM,
-Secrets Manager and SSM, as far as a release uses them, until it is interrupted.
-It prints the variables that a client needs:
-
-  mck simulate --speed 60 >sim.env & sleep 1; . ./sim.env
-  mck push --build-num 301 && aws ecs list-services --cluster production-app
-
-Nothing of it is kept, and nothing leaves this machine. Faults, the clock and the
-state are at /_sim/: see the documentation of the package ci/awssim.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg := awssim.Config{Clock: awssim.NewScaledClock(speed)}
-			if speed <= 0 {
-				return &exitError{exitUsage, fmt.Errorf("--speed %v: time cannot stand still or run backwards", speed)}
-			}
-			if topology != "" {
-				t, err := readTopology(topology)
-				if err != nil {
-					return &exitError{exitUsage, err}
-				}
-				cfg.Topology = t
-			}
-			if calls {
-				cfg.Logf = log.New(e.stderr, "", 0).Printf
-			}
-			world, err := awssim.New(cfg)
+	return verb(e, "simulate", cobra.NoArgs, func(cmd *cobra.Command, e *env, s *verbs.Simulate, _ []string) error {
+		if s.Speed <= 0 {
+			return &exitError{exitUsage, fmt.Errorf("--speed %v: time cannot stand still or run backwards", s.Speed)}
+		}
+		cfg := awssim.Config{Clock: awssim.NewScaledClock(s.Speed)}
+		if s.Topology != "" {
+			t, err := readTopology(s.Topology)
 			if err != nil {
 				return &exitError{exitUsage, err}
 			}
-			return serve(cmd.Context(), e, world, listen, name, secure)
-		},
-	}
-	fl := cmd.Flags()
-	fl.StringVar(&listen, "listen", "127.0.0.1:4566", "address to serve at; port 0 takes any that is free")
-	fl.StringVar(&name, "name", "", "name that clients reach it by, where that is not its address: aws for 'dagger call --aws-endpoint'")
-	fl.Float64Var(&speed, "speed", 1, "how many seconds pass there in one of ours")
-	fl.StringVar(&topology, "topology", "", "JSON file with what there is at the start (default: MageCloudKit's own)")
-	fl.BoolVar(&secure, "tls", false, "serve over TLS, with a certificate made for it")
-	fl.BoolVar(&calls, "calls", false, "show every call")
-	return cmd
+			cfg.Topology = t
+		}
+		if s.Calls {
+			cfg.Logf = log.New(e.stderr, "", 0).Printf
+		}
+		world, err := awssim.New(cfg)
+		if err != nil {
+			return &exitError{exitUsage, err}
+		}
+		return serve(cmd.Context(), e, world, s.Listen, s.Name, s.TLS)
+	})
 }
 
 func readTopology(path string) (*awssim.Topology, error) {

@@ -1,0 +1,238 @@
+package verbs
+
+// Exit codes, as a verb's help has them.
+const (
+	deployCodes = `Exit codes: 0 released; 2 usage or settings; 3 refused before any change;
+4 migration failed, services untouched; 5 rollout failed and rolled back;
+6 rollout failed and not rolled back; 7 timed out; 8 superseded by another
+deployment; 1 anything else, an interruption among it.`
+	rollbackCodes = `Exit codes: 0 the earlier build runs; 2 usage or settings; 3 refused before any
+change; 6 the services are not back; 7 timed out; 8 superseded by another
+deployment; 1 anything else.`
+)
+
+// DeployCodes are the exit codes of deploy, which verbs outside of the table share.
+const DeployCodes = "\n" + deployCodes
+
+// All lists the verbs, with settings of their own that may be changed.
+func All() []Verb {
+	return append(registryVerbs(), append(releaseVerbs(), lookVerbs()...)...)
+}
+
+// registryVerbs are those about images.
+func registryVerbs() []Verb {
+	return []Verb{
+		{
+			Name: "get-ecr", Short: "Print the address of the account's Amazon ECR registry",
+			Long: `get-ecr prints the address of the registry alone, for use in a script:
+
+  make push BUILD_NUM=42 AWS_ECR_URL=$(make -s get-ecr)`,
+			Settings: &GetECR{},
+			Dagger:   &Function{},
+			Make:     true,
+		},
+		{
+			Name: "push", Short: "Push a build's two images to Amazon ECR, or to any other registry",
+			Long: `push sends the images that 'mck build' left to REGISTRY/PREFIX/magento2:BUILD_NUM
+and REGISTRY/PREFIX/nginx:BUILD_NUM. Layers that the registry has are not sent
+again. The tags are set when both images are there: either both builds have them
+or none has.
+
+Without --registry and AWS_ECR_URL the images go to the account's ECR. For a
+registry that is not ECR, the credentials of 'docker login' are used.
+
+Exit codes: 0 pushed; 2 usage or settings; 3 refused, because a tag names another
+image and may not move; 1 anything else.`,
+			Settings: &Push{},
+			Dagger: &Function{
+				Build: true,
+				Doc: `Builds them first, if that is not done. Layers that the registry has are not sent
+again. Both images get the tag, or neither does. Without --aws-ecr-url they go to
+the account's own ECR.`,
+			},
+			Make: true,
+		},
+		{
+			Name: "cleanup", Short: "Delete old images from Amazon ECR that nothing can still need",
+			Long: `cleanup shows which images of the two repositories could be deleted, and why the
+others are kept; with --yes it deletes them.
+
+Kept is whatever running and stopped tasks, services, their deployments and task
+sets, rules on every event bus, schedules of EventBridge Scheduler and the newest
+revisions of every task definition family refer to, in all clusters of all
+regions; the last builds; tags to keep; what is young; the parts of an index that
+is kept, and what is attached to an image that is kept. All of that is looked at again just before deleting.
+
+Exit codes: 0 done; 2 usage or settings; 1 something could not be read or deleted.`,
+			Settings: &Cleanup{},
+			Dagger: &Function{
+				Doc: `It shows what it would delete, and what is kept because of what, and deletes
+only with --yes.`,
+			},
+			Make: true,
+		},
+	}
+}
+
+// releaseVerbs are those that change what runs, or say what would change.
+func releaseVerbs() []Verb {
+	return []Verb{
+		{
+			Name: "deploy", Short: "Release a build to Amazon ECS, with no downtime",
+			Long: `deploy checks everything first, registers the new revisions, upgrades the database
+once if that is needed, rolls every service, flushes the cache, moves cron, and
+returns to what ran before if the roll fails:
+
+  mck deploy --cluster production-app --service web --service consumers \
+    --cron-rule magento-cron --build-num 300 --timeout 6m
+
+Running the same command again carries on with a release that was interrupted.
+` + DeployCodes,
+			Codes:    deployCodes,
+			Settings: &Deploy{},
+			Dagger: &Function{
+				Doc: `It checks everything first, registers the new revisions, upgrades the database
+once if that is needed, rolls every service, flushes the cache, moves cron, and
+returns to what ran before if the roll fails. The same command again carries on
+with a release that was interrupted. The function report hands out its page.`,
+			},
+			Make: true,
+		},
+		{
+			Name: "rollback", Short: "Return the services and cron to the build that ran before",
+			Long: `rollback stops a rollout in flight, or deploys the revisions of an earlier build
+again, waits for it, flushes the cache and moves cron. The database stays as it is.
+
+` + rollbackCodes,
+			Codes:    rollbackCodes,
+			Settings: &Rollback{},
+			Dagger: &Function{
+				Doc: `It stops a rollout in flight, or deploys the revisions of an earlier build again,
+waits for it, flushes the cache and moves cron. The database stays as it is.`,
+			},
+			Make: true,
+		},
+		{
+			Name: "verify", Short: "Check whether a build could be released, and change nothing",
+			Long: `verify is the preflight of deploy alone: cluster, services, images, roles, secrets,
+log groups, cron rules, and what may be read. Everything that is wrong is reported
+at once.
+` + DeployCodes,
+			Codes:    deployCodes,
+			Settings: &Deploy{},
+			Dagger:   &Function{},
+			Make:     true,
+		},
+		{
+			Name: "diff", Short: "Show what releasing a build would change in the task definitions",
+			Long: `diff prints the changes of every task definition, by container and variable.
+Values that may be secret are not shown.
+
+Exit codes: 0 shown; 2 usage or settings; 3 something is wrong; 1 anything else.`,
+			Settings: &Deploy{},
+			Dagger:   &Function{},
+			Make:     true,
+		},
+		{
+			Name: "env set", Short: "Set variables, and roll the services",
+			Long: `set sets variables of the containers that run the store's code, or with
+CONTAINER/NAME=VALUE of that one, and rolls the services. The build stays. With --secret the values are ARNs of
+secrets: a secret value itself has no place on a command line.
+` + DeployCodes,
+			Codes:    deployCodes,
+			Settings: &EnvSet{},
+			Args:     Args{Usage: "NAME=VALUE...", Dagger: "variables", Doc: "The variables, as NAME=VALUE or CONTAINER/NAME=VALUE."},
+			Dagger:   &Function{Except: "buildNum from"},
+		},
+		{
+			Name: "env unset", Short: "Remove variables, and roll the services",
+			Long: `unset removes variables from the containers that run the store's code, or with
+CONTAINER/NAME from that one, and rolls the services. The build stays.
+` + DeployCodes,
+			Codes:    deployCodes,
+			Settings: &EnvUnset{},
+			Args:     Args{Usage: "NAME...", Dagger: "names", Doc: "The variables, as NAME or CONTAINER/NAME."},
+			Dagger:   &Function{Except: "buildNum from"},
+		},
+	}
+}
+
+// lookVerbs are those that look, run one command, or touch nothing real.
+func lookVerbs() []Verb {
+	return []Verb{
+		{
+			Name: "status", Short: "Show which build runs where, and where services, consumers and cron disagree",
+			Long: `status prints a table of the services and cron rules: build, commit, revision,
+tasks, and where they do not agree.
+
+Exit codes: 0 shown; 2 usage or settings; 1 something could not be read.`,
+			Settings: &Look{},
+			Dagger:   &Function{},
+			Make:     true,
+		},
+		{
+			Name: "history", Short: "Show which builds were released, by whom, when, and how it went",
+			Long: `history lists the deployments that ECS remembers, which are those of the last 90
+days. A build and a person are known of what mck released.
+
+Exit codes: 0 shown; 2 usage or settings; 1 something could not be read.`,
+			Settings: &History{},
+			Dagger:   &Function{},
+			Make:     true,
+		},
+		{
+			Name: "env list", Short: "List the environment of every container; secret values are not shown",
+			Settings: &Look{},
+			Dagger:   &Function{},
+		},
+		{
+			Name: "run", Short: "Run one command as a task on the revision that runs",
+			Long: `run starts a one-off task on the first service's revision, with that service's
+network, shows its log, and ends with the command's exit code:
+
+  mck run --cluster production-app --service web -- bin/magento cache:status
+
+Without an exit code of the command: 2 usage or settings; 3 refused; 7 timed out;
+1 anything else.`,
+			Settings: &Run{},
+			Args:     Args{Usage: "-- COMMAND [ARG...]", Dagger: "args", Doc: "The command and its arguments."},
+			Dagger: &Function{
+				Doc: `Shows its log, and ends with the command's own exit code: run --cluster=C
+--service=web --args=bin/magento,cache:status.`,
+			},
+		},
+		{
+			Name: "rehearse", Short: "Release against a simulated AWS, failures included",
+			Long: `rehearse plays scenarios: releases of a build to a simulated AWS in which something
+goes wrong. Each has a verdict that it must end with, and a state that it must
+leave behind. Time is simulated, so a scenario takes milliseconds. Nothing outside
+this process is reached.
+
+  mck rehearse --list
+  mck rehearse --scenario 'out of memory'     shows that release step by step
+  mck rehearse --all
+
+Exit codes: 0 all as expected; 1 a verdict or a state differs; 2 usage.`,
+			Settings: &Rehearse{},
+			Dagger: &Function{
+				Doc: `Each scenario has a verdict that it must end with, and a state that it must leave
+behind. Time is simulated, and nothing outside is reached. Without --scenario and
+--list it plays all of them.`,
+			},
+			Make: true,
+		},
+		{
+			Name: "simulate", Short: "Serve a simulated AWS on this machine, to rehearse against",
+			Long: `simulate serves ECS, ECR with its registry, EventBridge, CloudWatch Logs, STS, IAM,
+Secrets Manager and SSM, as far as a release uses them, until it is interrupted.
+It prints the variables that a client needs:
+
+  mck simulate --speed 60 >sim.env & sleep 1; . ./sim.env
+  mck push --build-num 301 && aws ecs list-services --cluster production-app
+
+Nothing of it is kept, and nothing leaves this machine. Faults, the clock and the
+state are at /_sim/: see the documentation of the package ci/awssim.`,
+			Settings: &Simulate{},
+		},
+	}
+}

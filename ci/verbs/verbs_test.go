@@ -1,0 +1,34 @@
+package verbs_test
+
+import (
+	"testing"
+
+	"github.com/sethvargo/go-envconfig"
+	"github.com/spf13/pflag"
+
+	"github.com/magecloudkit/pipeline/ci/config"
+	"github.com/magecloudkit/pipeline/ci/verbs"
+)
+
+// Every verb's struct is one that envconfig takes and whose flags can be bound, and every setting is explained.
+func TestAll(t *testing.T) {
+	seen := map[string]bool{}
+	for _, v := range verbs.All() {
+		if seen[v.Name] {
+			t.Errorf("%s is there twice", v.Name)
+		}
+		seen[v.Name] = true
+		config.Bind(pflag.NewFlagSet(v.Name, pflag.ContinueOnError), v.Settings) // panics if it cannot
+		if err := config.Load(t.Context(), v.Settings, envconfig.MapLookuper(map[string]string{"BUILD_NUM": "1"})); err != nil {
+			t.Errorf("%s: %v", v.Name, err)
+		}
+		for _, s := range config.Settings(v.Settings) {
+			if s.Doc == "" {
+				t.Errorf("%s: %s %s is not explained", v.Name, s.Name, s.Flag)
+			}
+			if s.Secret && (s.Flag != "" || s.Name == "") {
+				t.Errorf("%s: %s is a secret, and %q a flag", v.Name, s.Name, s.Flag)
+			}
+		}
+	}
+}

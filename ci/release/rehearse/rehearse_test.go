@@ -54,7 +54,7 @@ func TestScenarios(t *testing.T) {
 	allowed := policy(t)
 	for op := range called {
 		if !allowed[op] {
-			t.Errorf("docs/iam-policy.json does not allow %s, which a release calls", op)
+			t.Errorf("docs/iam/release.json does not allow %s, which a release calls", op)
 		}
 	}
 	// Asked for by AWS when another call is made, and never called themselves.
@@ -64,7 +64,7 @@ func TestScenarios(t *testing.T) {
 	}
 	for op := range allowed {
 		if _, ok := asked[op]; !ok && !called[op] {
-			t.Errorf("docs/iam-policy.json allows %s, which no release calls", op)
+			t.Errorf("docs/iam/release.json allows %s, which no release calls", op)
 		}
 	}
 }
@@ -72,7 +72,7 @@ func TestScenarios(t *testing.T) {
 // policy reads the actions that the policy allows.
 func policy(t *testing.T) map[string]bool {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "iam-policy.json"))
+	b, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "iam", "release.json"))
 	if err != nil {
 		t.Fatal(err)
 	}

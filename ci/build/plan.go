@@ -1,6 +1,7 @@
 package build
 
 import (
+	_ "embed"
 	"fmt"
 	"path"
 	"regexp"
@@ -145,6 +146,9 @@ type Store struct {
 	LockHash string
 	// EnableModules says that config.php lists no modules: all are enabled.
 	EnableModules bool
+	// MinifiedTemplates says that config.php asks for minified HTML: production
+	// mode then reads templates that only the deployment of static content makes.
+	MinifiedTemplates bool
 	// StaticDependsOnPHP says that PHP classes of app/code take part in making
 	// static content, so that it cannot be reused when one of them changes.
 	StaticDependsOnPHP bool
@@ -161,6 +165,7 @@ func StoreOf(s *store.Store, themes, locales []string) Store {
 		Locked:             s.HasLock(),
 		LockHash:           s.LockHash(),
 		EnableModules:      !s.HasModules(),
+		MinifiedTemplates:  s.MinifiesHTML(),
 		StaticDependsOnPHP: s.StaticDependsOnPHP(),
 	}
 	for _, t := range s.Static(themes, locales) {
@@ -198,6 +203,7 @@ const (
 	LayerSeed      = "app-etc"
 	LayerEntry     = "entry"
 	LayerGenerated = "generated"
+	LayerTemplates = "templates"
 	LayerRelease   = "release"
 )
 
@@ -417,19 +423,34 @@ func appStep(s Store) Step {
 // empty volume is mounted over it.
 const seedRoot = "usr/local/share/magento"
 
+// facts writes generated/magecloudkit.php, which the image's env.php reads.
+//
+//go:embed facts.php
+var facts string
+
+const (
+	factsScript = "var/magecloudkit-facts.php"
+	factsFile   = "generated/magecloudkit.php"
+)
+
 func compileStep(s Store) Step {
 	return Step{
 		Name:  Compile,
 		Title: "compile dependency injection",
 		From:  App,
 		Clear: []string{"generated", "var"},
+		Write: map[string]string{factsScript: facts},
 		Commands: []Command{
 			magento("setup:di:compile"),
 			composer("dump-autoload", "--no-dev", "--no-interaction", "--no-ansi", "--optimize", "--apcu", "--apcu-prefix", "magento", "--no-scripts"),
+			{Args: []string{"php", "-d", "memory_limit=" + memoryLimit, factsScript}},
 		},
 		MustExist: []Expectation{{
 			Path: "generated/metadata",
 			Else: "setup:di:compile exited 0 and left no generated/metadata",
+		}, {
+			Path: factsFile,
+			Else: "what the image's env.php has to know of this build was not written",
 		}},
 		Layers: []layer.Spec{{
 			Name:     LayerGenerated,
@@ -448,7 +469,7 @@ func compileStep(s Store) Step {
 }
 
 func staticSteps(s Store, shards Shards, themes []Theme) []Step {
-	final := staticLayers(themes)
+	final := append(staticLayers(themes), templateLayers(s)...)
 	var parts []Step
 	switch shards {
 	case ShardsTheme:
@@ -466,6 +487,7 @@ func staticSteps(s Store, shards Shards, themes []Theme) []Step {
 		st.Layers = final
 		return []Step{st}
 	}
+	templates := templateLayers(s)
 	// The layers have to be the same on a machine with other processors, so the
 	// shards' outputs are put together before they are packed for the images.
 	merge := Step{Name: Static, Title: "merge static content", Layers: final, Joined: joined, Reuse: &Reuse{}}
@@ -475,6 +497,10 @@ func staticSteps(s Store, shards Shards, themes []Theme) []Step {
 			Include: []string{"pub/static"},
 			Exclude: []string{deployedVersion},
 		}}
+		if len(templates) > 0 { // each process minifies all of them
+			parts[i].Layers[0].Include = append(parts[i].Layers[0].Include, templates[0].Include...)
+			parts[i].Layers[0].Exclude = append(parts[i].Layers[0].Exclude, templates[0].Exclude...)
+		}
 		merge.Merge = append(merge.Merge, parts[i].Name)
 		merge.Reuse.Of = append(merge.Reuse.Of, parts[i].Name)
 	}
@@ -559,6 +585,21 @@ func staticLayers(themes []Theme) []layer.Spec {
 		specs = append(specs, s)
 	}
 	return specs
+}
+
+// templateLayers are the minified templates of a store that asks for them. They
+// stand beside the image's own copy of app/etc: var, where Magento reads them, may
+// be a volume, and the entrypoint puts them there.
+func templateLayers(s Store) []layer.Spec {
+	if !s.MinifiedTemplates {
+		return nil
+	}
+	return []layer.Spec{{
+		Name:    LayerTemplates,
+		Include: []string{"var/view_preprocessed"},
+		Exclude: []string{"var/view_preprocessed/**/*.{less,css,js,map,json,html,svg,txt}"},
+		Prefix:  seedRoot,
+	}}
 }
 
 // gzipPrefix starts the names of layers of pre-compressed files.

@@ -154,6 +154,7 @@ func TestCommands(t *testing.T) {
 		"compile": {
 			"php -d memory_limit=2G bin/magento --no-ansi --no-interaction setup:di:compile",
 			"composer dump-autoload --no-dev --no-interaction --no-ansi --optimize --apcu --apcu-prefix magento --no-scripts",
+			"php -d memory_limit=2G var/magecloudkit-facts.php",
 		},
 		"static": {
 			"php -d memory_limit=2G bin/magento --no-ansi --no-interaction setup:static-content:deploy --force --no-js-bundle --no-parent --content-version 0 --area adminhtml --theme Magento/backend en_US",

@@ -100,16 +100,39 @@ func TestScripts(t *testing.T) {
 	}
 }
 
+// facts are what a build leaves in generated/magecloudkit.php for env.php.
+const facts = `<?php return ['cache_types' => ['config' => 1, 'acme_prices' => 1], 'cache_backend' => 'redis',
+	'system' => ['default' => ['dev' => ['template' => ['minify_html' => '0']]]]];`
+
 // env is what app/etc/env.php returns in an environment.
 func env(t *testing.T, variables map[string]string) (map[string]any, string) {
 	t.Helper()
+	return envOf(t, facts, variables)
+}
+
+func envOf(t *testing.T, facts string, variables map[string]string) (map[string]any, string) {
+	t.Helper()
+	raw, err := os.ReadFile("php/rootfs/usr/local/share/magento/env.php")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	built, file := filepath.Join(dir, "magecloudkit.php"), filepath.Join(dir, "env.php")
+	if facts != "" {
+		if err := os.WriteFile(built, []byte(facts), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(file, bytes.ReplaceAll(raw, []byte("/var/www/html/generated/magecloudkit.php"), []byte(built)), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	php, err := exec.LookPath("php")
 	if err != nil {
 		t.Skip("there is no php on the PATH: `make test` installs it")
 	}
 	cmd := exec.Command(php, "-d", "display_errors=stderr", "-r",
 		`try { echo json_encode(require $argv[1], JSON_THROW_ON_ERROR); } catch (Throwable $e) { fwrite(STDERR, $e->getMessage()); exit(1); }`,
-		"php/rootfs/usr/local/share/magento/env.php")
+		file)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
 	for name, value := range variables {
 		cmd.Env = append(cmd.Env, name+"="+value)
@@ -222,5 +245,27 @@ func TestEnvLacks(t *testing.T) {
 		if a, b := fmt.Sprint(at(one, keys)), fmt.Sprint(at(other, keys)); a == b || a == "" {
 			t.Errorf("%s is %q for one key and %q for another", keys, a, b)
 		}
+	}
+}
+
+// What only the installed store and its build know comes from the build.
+func TestEnvFromFacts(t *testing.T) {
+	config, errs := env(t, required("REDIS_CACHE_HOST", "cache"))
+	if errs != "" {
+		t.Fatal(errs)
+	}
+	if diff := cmp.Diff(map[string]any{"config": 1.0, "acme_prices": 1.0}, at(config, "cache_types")); diff != "" {
+		t.Errorf("cache_types (-want +got):\n%s", diff)
+	}
+	for _, frontend := range []string{"default", "page_cache"} {
+		if got := at(config, "cache/frontend/"+frontend+"/backend"); got != "redis" {
+			t.Errorf("the backend of %s is %v, want the name that the installed framework knows", frontend, got)
+		}
+	}
+	if got := at(config, "system/default/dev/template/minify_html"); got != "0" {
+		t.Errorf("minify_html is %v, want what the build did", got)
+	}
+	if _, errs := envOf(t, "", required()); !strings.Contains(errs, "was not built by the pipeline") {
+		t.Errorf("without the build's facts env.php says %q", errs)
 	}
 }

@@ -340,6 +340,7 @@ func (c *checker) configured() {
 	} else if len(c.config.themes()) == 0 {
 		c.add(Warning, "themes-missing", configPath, dump, "it has no themes: those of app/design and of Magento's own packages are deployed")
 	}
+	c.builtIn()
 	if c.HasScopes() {
 		if _, _, told := c.config.locales(); !told && len(c.o.Locales) == 0 {
 			c.add(Info, "locale-assumed", configPath, "name the locales with --locales, or run `bin/magento config:set --lock-config general/locale/code <locale>` for each store view that differs",
@@ -348,6 +349,23 @@ func (c *checker) configured() {
 		if _, told := c.config.namedThemes(); !told && len(c.o.Themes) == 0 {
 			c.add(Info, "theme-assumed", configPath, "name those in use with --themes, or run `bin/magento config:set --lock-config design/theme/theme_id frontend/<Vendor>/<name>`",
 				"it does not say which theme each store view uses, so all frontend themes are deployed")
+		}
+	}
+}
+
+// runtimeOnly are settings of config.php that no build can honour.
+var runtimeOnly = []struct{ path, why string }{
+	{"dev/js/merge_files", "merged files are made while pages are served, and an image is not written to"},
+	{"dev/css/merge_css_files", "merged files are made while pages are served, and an image is not written to"},
+	{"dev/js/enable_js_bundling", "the build makes no bundles, whose content differs from run to run"},
+}
+
+// builtIn judges the settings that what is built has to agree with.
+func (c *checker) builtIn() {
+	for _, r := range runtimeOnly {
+		if c.config.asksFor(strings.Split(r.path, "/")...) {
+			c.add(Error, "setting-unbuildable", configPath, "run `bin/magento config:set --lock-config "+r.path+" 0`, for each scope that sets it, and commit app/etc/config.php",
+				"it sets %s, and pages would name files that are not there: %s", r.path, r.why)
 		}
 	}
 }

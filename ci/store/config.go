@@ -122,6 +122,26 @@ func (c *shopConfig) setting(s scope, path ...string) (string, bool) {
 	return v, ok && v != ""
 }
 
+// asksFor reports whether any scope turns a setting on.
+func (c *shopConfig) asksFor(path ...string) bool {
+	if c == nil {
+		return false
+	}
+	on := func(section, code string) bool {
+		v, ok := c.setting(scope{section, code}, path...)
+		return ok && v != "0"
+	}
+	if on("default", "") {
+		return true
+	}
+	for _, section := range []string{"websites", "stores"} {
+		if of := c.root.array("system", section); of != nil && slices.ContainsFunc(of.keys, func(code string) bool { return on(section, code) }) {
+			return true
+		}
+	}
+	return false
+}
+
 // shopView is a store view with its website.
 type shopView struct{ code, website string }
 

@@ -170,6 +170,9 @@ func (s *Store) LockHash() string {
 // HasModules reports whether app/etc/config.php lists modules; if not, a build enables all of them.
 func (s *Store) HasModules() bool { return s.config.modules() != nil || s.config.hides("modules") }
 
+// MinifiesHTML reports whether config.php asks for minified templates.
+func (s *Store) MinifiesHTML() bool { return s.config.asksFor("dev", "template", "minify_html") }
+
 // HasScopes reports whether app/etc/config.php holds the websites and store views, which static content needs.
 func (s *Store) HasScopes() bool { return s.config.scopes() }
 

@@ -37,7 +37,7 @@ func Images(r build.Release, platform string, layers []layer.Descriptor) ([]imag
 	if err := r.Validate(); err != nil {
 		return nil, err
 	}
-	php, err := pick(layers, append([]string{build.LayerExtensions, build.ConfigPrefix + build.Magento, build.LayerVendor, build.LayerApp, build.LayerSeed, build.LayerGenerated}, append(named(layers, build.IsStatic), build.LayerRelease)...))
+	php, err := pick(layers, append([]string{build.LayerExtensions, build.ConfigPrefix + build.Magento, build.LayerVendor, build.LayerApp, build.LayerSeed, build.LayerGenerated}, append(named(layers, build.IsStatic), build.LayerTemplates, build.LayerRelease)...))
 	if err != nil {
 		return nil, fmt.Errorf("image %s: %w", build.Magento, err)
 	}
@@ -87,7 +87,7 @@ func Images(r build.Release, platform string, layers []layer.Descriptor) ([]imag
 }
 
 // optional are layers that an image can do without.
-var optional = []string{build.LayerExtensions}
+var optional = []string{build.LayerExtensions, build.LayerTemplates}
 
 // named lists the layers of a kind by name, so that their order does not depend
 // on the order in which they were made.

@@ -129,6 +129,13 @@ func TestBrokenStores(t *testing.T) {
 			finding: store.Finding{Severity: store.Error, Code: "scopes-missing", Message: "store views", Do: "bin/magento app:config:dump scopes themes"},
 		},
 		{
+			name: "config.php with a setting that no image can honour",
+			change: func(t *testing.T, dir string) {
+				edit(t, filepath.Join(dir, "app/etc/config.php"), "'default' => [\n            'general'", "'default' => [\n            'dev' => ['js' => ['merge_files' => '1']],\n            'general'")
+			},
+			finding: store.Finding{Severity: store.Error, Code: "setting-unbuildable", Message: "sets dev/js/merge_files", Do: "config:set --lock-config dev/js/merge_files 0"},
+		},
+		{
 			name: "an env.php",
 			change: func(t *testing.T, dir string) {
 				write(t, filepath.Join(dir, "app/etc/env.php"), "<?php return ['crypt' => ['key' => 'hunter2']];")

@@ -41,7 +41,7 @@ func rootfs(t *testing.T, layout string) string {
 		noError(t, layer.Unpack(t.Context(), blob, string(mediaType), root, ""))
 		noError(t, blob.Close())
 	}
-	for _, p := range []string{"etc/nginx/templates", "usr/local", "var/www/html/app/etc"} {
+	for _, p := range []string{"etc/nginx/templates", "usr/local", "var/www/html/app/etc", "var/www/html/generated/magecloudkit.php"} {
 		noError(t, filepath.WalkDir(filepath.Join(root, p), func(file string, d fs.DirEntry, err error) error {
 			if errors.Is(err, fs.ErrNotExist) || err == nil && !d.Type().IsRegular() {
 				return nil
@@ -142,6 +142,10 @@ func TestImagesServe(t *testing.T) {
 		}
 	}
 	source, out := sample(t), filepath.Join(t.TempDir(), "out")
+	// What production mode reads and never makes, and a cache that a module declares.
+	edit(t, filepath.Join(source, "app/etc/config.php"), "'default' => [\n            'general'",
+		"'default' => [\n            'dev' => ['template' => ['minify_html' => '1'], 'css' => ['minify_files' => '0']],\n            'general'")
+	write(t, filepath.Join(source, "app/code/Acme/Greeting/etc/cache.xml"), `<config><type name="acme_greetings" instance="Acme\Greeting\Cache"/></config>`)
 	const large = "console.log('large enough to be worth compressing');\n"
 	write(t, filepath.Join(source, "app/design/frontend/Acme/shop/web/js/large.js"), strings.Repeat(large, 100))
 	code, _, errs := mck(t, withTools(t, nil), "build", "--source", source, "--out", out, "--cache-dir", filepath.Join(t.TempDir(), "cache"),
@@ -151,6 +155,17 @@ func TestImagesServe(t *testing.T) {
 	}
 	php, web := rootfs(t, filepath.Join(out, "magento2")), rootfs(t, filepath.Join(out, "nginx"))
 
+	facts, err := os.ReadFile(filepath.Join(php, "var/www/html/generated/magecloudkit.php"))
+	noError(t, err)
+	for _, want := range []string{`'acme_greetings' => 1`, `'cache_backend' => 'Magento\\Framework\\Cache\\Backend\\Redis'`, `'minify_html' => '1'`, `'sign' => '1'`} {
+		if !strings.Contains(string(facts), want) {
+			t.Errorf("the build's facts lack %s:\n%s", want, facts)
+		}
+	}
+	// var is a volume, empty at first.
+	noError(t, os.RemoveAll(filepath.Join(php, "var/www/html/var")))
+	noError(t, os.MkdirAll(filepath.Join(php, "var/www/html/var"), 0o777))
+	noError(t, os.Chmod(filepath.Join(php, "var/www/html/var"), 0o777))
 	phpHost, phpPort := freeAddress(t)
 	fpm := start(t, php, "magento-entrypoint", "ready to handle connections", "PHP_FPM_LISTEN="+net.JoinHostPort(phpHost, phpPort),
 		"PHP_FPM_START_SERVERS=1", "PHP_FPM_MIN_SPARE_SERVERS=1", "PHP_FPM_MAX_SPARE_SERVERS=1",
@@ -215,6 +230,7 @@ func TestImagesServe(t *testing.T) {
 		{"/media/catalog/nothing.jpg", 404, "no such media file", ""},
 		{"/", 200, "/static/version20260504/frontend/Acme/shop/en_US/", ""},
 		{"/some/category.html", 200, "<html", ""},
+		{"/", 200, "<footer><small>Static files: 20260504", ""},
 		{"/health_check.php", 500, "", ""}, // there is no database, and it says so
 		{"/fpm-ping", 404, "", ""},
 		{"/fpm-status", 404, "", ""},

@@ -24,12 +24,13 @@ final class Http
         $config = new DeploymentConfig($this->root);
         $version = @file_get_contents($this->root . '/pub/static/deployed_version.txt');
         $page = ObjectManager::fromCompiled($this->root, 'frontend')->get('Magento\Theme\Model\Page');
+        $footer = (new Template($this->root, $config))->render('Magento_Theme', 'footer.phtml', ['version' => (string) $version]);
         header('Content-Type: text/html; charset=utf-8');
         header('X-Magento-Mode: ' . ($config->get('MAGE_MODE') ?? 'default'));
         echo $page->render([
             'theme' => $config->get('system/default/design/theme/theme_id') ?? 'frontend/Magento/blank',
             'locale' => $config->get('system/default/general/locale/code') ?? 'en_US',
             'static' => '/static/' . ($version === false || $version === '' ? '' : "version$version/"),
-        ]);
+        ]), $footer;
     }
 }

@@ -29,6 +29,12 @@ final class ComponentRegistrar
         self::$paths[$type][$name] = $path;
     }
 
+    /** @return array<string, string> name => directory */
+    public function getPaths(string $type): array
+    {
+        return self::paths($type);
+    }
+
     /** @return array<string, string> name => directory, sorted by name */
     public static function paths(string $type): array
     {

@@ -6,6 +6,7 @@ namespace Magento\Framework\Deploy;
 
 use Magento\Framework\App\DeploymentConfig;
 use Magento\Framework\App\Export;
+use Magento\Framework\App\Template;
 use Magento\Framework\Module\Modules;
 
 /** Stand-in for setup:static-content:deploy: every chosen theme in every chosen locale. */
@@ -23,6 +24,9 @@ final class StaticContent
     {
         $modules = $this->modules->enabled();
         $minify = (bool) $this->setting('dev/css/minify_files');
+        if ($this->setting('dev/template/minify_html')) {
+            Template::minifyAll($this->root);
+        }
         foreach ($this->themes($choice) as $theme) {
             foreach ($choice['locales'] ?: $this->usedLocales($theme->area) as $locale) {
                 $package = new Package($this->root, $theme, $locale, $modules, $minify, $choice['bundle']);

@@ -4,6 +4,9 @@
  * holds no secret. It is not in app/etc itself, so that a volume there that outlives an image does not keep an old one.
  * NAME_FILE may name a file with the value of NAME (as container secrets are mounted).
  *
+ * What depends on the installed store and on how it was built stands in generated/magecloudkit.php, which the build writes:
+ * the caches there are, the name of the Redis backend, and the settings that only a build can honour.
+ *
  * MAGENTO_DC_<PATH>, with __ between the keys, sets any other value and wins over all of these. Magento itself applies it
  * to single values only; here it also reaches the sections that Magento reads whole, such as the database connection.
  */
@@ -29,6 +32,12 @@ return (static function (): array {
     $words = static fn(string $name): array
         => preg_split('/[\s,]+/', (string) $get($name), -1, PREG_SPLIT_NO_EMPTY);
 
+    $facts = '/var/www/html/generated/magecloudkit.php';
+    if (!is_file($facts)) {
+        throw new \RuntimeException("There is no $facts: this store was not built by the pipeline that this env.php is of; build it again");
+    }
+    $built = require $facts;
+
     $cryptKey = $get('CRYPT_KEY', '');
     $env = [
         'MAGE_MODE' => $get('MAGE_MODE', 'production'),
@@ -39,11 +48,8 @@ return (static function (): array {
         'x-frame-options' => $get('X_FRAME_OPTIONS', 'SAMEORIGIN'),
         'downloadable_domains' => $words('DOWNLOADABLE_DOMAINS'),
         'resource' => ['default_setup' => ['connection' => 'default']],
-        'cache_types' => array_fill_keys([
-            'block_html', 'collections', 'compiled_config', 'config', 'config_integration', 'config_integration_api',
-            'config_webservice', 'customer_notification', 'db_ddl', 'eav', 'full_page', 'graphql_query_resolver_result',
-            'layout', 'reflection', 'translate',
-        ], 1),
+        'cache_types' => $built['cache_types'],
+        'system' => $built['system'],
     ];
 
     // MySQL. Magento takes the port as a part of the host; a host with a slash is a socket.
@@ -79,7 +85,7 @@ return (static function (): array {
         foreach (['default' => ['REDIS_CACHE', '0', '1'], 'page_cache' => ['REDIS_PAGE_CACHE', '1', '0']] as $name => $of) {
             [$prefix, $database, $compress] = $of;
             $frontends[$name] += [
-                'backend' => 'Magento\\Framework\\Cache\\Backend\\Redis',
+                'backend' => $built['cache_backend'],
                 'backend_options' => [
                     'server' => $get($prefix . '_HOST', $get('REDIS_CACHE_HOST')),
                     'port' => $get($prefix . '_PORT', $get('REDIS_CACHE_PORT', '6379')),

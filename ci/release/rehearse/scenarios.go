@@ -287,7 +287,7 @@ func Scenarios() []Scenario {
 		Scenario{Name: "killed before cron is enabled again, and run again", Want: released, SignalOn: "events:EnableRule", Crash: true, Again: true, Facts: databaseIsOld},
 		Scenario{Name: "interrupted, and the rest of the roll fails", Want: rolledBack, Behave: crashLoop, SignalOn: "ecs:UpdateService", SignalAt: 2, Again: true, Before: interrupted},
 	)
-	return table
+	return append(table, byStrategy()...)
 }
 
 // Mutating are the calls of a release that change something.

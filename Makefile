@@ -9,7 +9,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: help engine check lock composer precompile build get-ecr push cleanup \
-	deploy rollback status verify diff history rehearse demo test lint packages e2e
+	deploy report rollback status verify diff history rehearse demo test lint packages e2e
 
 ENGINE ?= dagger
 DAGGER ?= dagger
@@ -22,24 +22,17 @@ REVISION_TIME ?= $(shell $(in-store) log -1 --format=%ct "$(REVISION)" -- 2>/dev
 CONTENT_VERSION ?= $(REVISION_TIME)
 REPOSITORY ?= $(shell $(in-store) remote get-url origin 2>/dev/null | sed 's,//[^/@]*@,//,')
 export OUT REVISION REVISION_TIME CONTENT_VERSION REPOSITORY
-# Second names of variables, which mck knows by itself.
-ifdef AWS_DEFAULT_REGION
-export AWS_REGION ?= $(AWS_DEFAULT_REGION)
-endif
-ifdef ECS_CLUSTER
-export MCK_CLUSTER ?= $(ECS_CLUSTER)
-endif
-ifdef ECS_SERVICES
-export MCK_SERVICES ?= $(ECS_SERVICES)
-endif
+include ci/verbs.mk
 
 staticcheck := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 dagger-version = $(shell sed -n 's/.*"engineVersion": *"\(v[^"]*\)".*/\1/p' dagger.json)
 
-# $(call flag,--locales,LOCALES): the flag, if the variable has a value.
-flag = $${$(2):+$(1)="$$$(2)"}
+# The first of some variables that has a value.
+first = $(firstword $(foreach v,$(1),$(if $(strip $(value $(v))),$(v))))
+# $(call flag,--service,MCK_SERVICES ECS_SERVICES): the flag, if one of the variables has a value.
+flag = $(if $(call first,$(2)),$(1)="$$$(call first,$(2))")
 # $(call secret,--composer-auth,COMPOSER_AUTH): the same with a reference, which dagger resolves.
-secret = $${$(2):+$(1)=env://$(2)}
+secret = $(if $(call first,$(2)),$(1)=env://$(call first,$(2)))
 # Shows a command, unless make is called with -s, and becomes it.
 silent := $(findstring s,$(firstword -$(MAKEFLAGS)))
 run = @set -- $(1) $(ARGS); $(if $(silent),,printf '+ %s\n' "$$*" >&2;) exec "$$@"
@@ -51,18 +44,13 @@ content = $(call flag,--content-version,CONTENT_VERSION)
 commit = $(call flag,--revision,REVISION) $(content) $(call flag,--platform,PLATFORM)
 # The number of the CI job that builds; another job, such as one that deploys, has to be told.
 this-build = --build-num="$${BUILD_NUM:-$${CIRCLE_BUILD_NUM:-latest}}"
-repositories = $(call flag,--prefix,MCK_REPOSITORY_PREFIX)
-target = $(call flag,--cluster,MCK_CLUSTER) $(call flag,--service,MCK_SERVICES) $(call flag,--cron-rule,MCK_CRON_RULES) $(repositories)
-wait = $(call flag,--timeout,MCK_TIMEOUT)
-release = $(call flag,--build-num,BUILD_NUM) $(target)
-
 ifeq ($(ENGINE),host)
 
 mck := $(OUT)/bin/mck
 # $(call verb,VERB,WORDS ABOUT THE STORE,WORDS OF THE VERB)
 verb = $(call run,$(mck) $(1) $(2) $(3))
-# mck reads the settings of AWS from the environment itself.
-aws = $(call run,$(mck) $(1) $(2))
+# mck reads variables by itself, but for those that only make has.
+aws = $(call run,$(mck) $(1) $(host-$(1)) $(2))
 push-only = --images="$$OUT"
 rehearse-only = --all
 export-store = --out="$$OUT"
@@ -75,11 +63,10 @@ engine:
 else
 
 verb = $(call run,$(DAGGER) call $(if $(silent),-s) $(2) $(1) $(3))
-aws = $(call run,$(DAGGER) call $(if $(silent),-s) $(3) $(aws-settings) $(1) $(2))
-aws-settings = $(call flag,--aws-region,AWS_REGION) $(call secret,--aws-access-key-id,AWS_ACCESS_KEY_ID) \
-	$(call secret,--aws-secret-access-key,AWS_SECRET_ACCESS_KEY) $(call secret,--aws-session-token,AWS_SESSION_TOKEN) \
-	$(call flag,--aws-role-arn,AWS_ROLE_ARN) $(call secret,--aws-web-identity-token,CIRCLE_OIDC_TOKEN_V2) \
-	$(call flag,--aws-ecr-url,AWS_ECR_URL) $(call flag,--aws-endpoint-url,AWS_ENDPOINT_URL)
+aws = $(call run,$(DAGGER) call $(if $(silent),-s) $(3) $(aws-settings) $(endpoint) $(1) $(dagger-$(1)) $(2))
+# An AWS on this machine, such as that of mck simulate, is a service that containers are given.
+endpoint-at = $(patsubst %/,%,$(patsubst http://%,%,$(patsubst https://%,%,$(value AWS_ENDPOINT_URL))))
+endpoint = $(if $(filter http://%,$(value AWS_ENDPOINT_URL)),,$(call flag,--aws-ca-bundle,AWS_CA_BUNDLE)) $(if $(filter 127.% localhost:%,$(endpoint-at)),--aws-endpoint=tcp://$(endpoint-at),$(call flag,--aws-endpoint-url,AWS_ENDPOINT_URL))
 auth-file := $(wildcard $(or $(value SOURCE),magento)/auth.json)
 credentials = $(if $(value COMPOSER_AUTH),--composer-auth=env://COMPOSER_AUTH,$(if $(auth-file),--composer-auth=file://$(auth-file))) \
 	$(call secret,--magento-public-key,MAGENTO_PUBLIC_KEY) $(call secret,--magento-private-key,MAGENTO_PRIVATE_KEY) \
@@ -121,31 +108,38 @@ build: engine ## Build the store's two images: make build BUILD_NUM=42
 	$(call verb,build,$(steps),$(this-build) $(commit) $(build-only))
 
 get-ecr: engine ## Print the registry's address: make push AWS_ECR_URL=$(make -s get-ecr)
-	$(call aws,get-ecr,$(repositories))
+	$(call aws,get-ecr)
 
 push: engine ## Push the images: make push BUILD_NUM=42 AWS_ECR_URL=…
-	$(call aws,push,$(this-build) $(repositories) $(push-only),$(steps))
+	$(call aws,push,$(if $(call first,BUILD_NUM CIRCLE_BUILD_NUM),,--build-num=latest) $(push-only),$(steps))
 
 cleanup: engine ## Show which old images nothing needs; ARGS=--yes deletes them
-	$(call aws,cleanup,$(repositories))
+	$(call aws,cleanup)
 
 verify: engine ## Check whether a build could be released: make verify BUILD_NUM=42
-	$(call aws,verify,$(release))
+	$(call aws,verify)
 
 diff: engine ## Show what a release would change: make diff BUILD_NUM=42
-	$(call aws,diff,$(release))
+	$(call aws,diff)
 
 deploy: engine ## Release a build to Amazon ECS: make deploy BUILD_NUM=42
-	$(call aws,deploy,$(release) $(wait) $(call flag,--migrate,MCK_MIGRATE))
+	$(call aws,deploy)
+
+report: engine ## Fetch the page about the last release, as OUT/release.html
+ifeq ($(ENGINE),host)
+	@echo "mck writes it with the release: make deploy ARGS=--report=release.html" >&2; exit 1
+else
+	$(call run,$(DAGGER) call $(if $(silent),-s) report $(call flag,--cluster,MCK_CLUSTER ECS_CLUSTER) export --path="$$OUT/release.html")
+endif
 
 rollback: engine ## Return to the build that ran before: make rollback [TO=41]
-	$(call aws,rollback,$(call flag,--to,TO) $(target) $(wait))
+	$(call aws,rollback)
 
 status: engine ## Show which build runs where
-	$(call aws,status,$(target))
+	$(call aws,status)
 
 history: engine ## Show what was released, by whom, when, and how it went
-	$(call aws,history,$(target))
+	$(call aws,history)
 
 rehearse: engine ## Release against a simulated AWS, every failure included
 	$(call verb,rehearse,,$(rehearse-only))

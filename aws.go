@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -26,9 +28,21 @@ func (m *Magecloudkit) mck(ctx context.Context) (*dagger.Container, error) {
 	ctr := dag.Container().From(golangImage).
 		WithFile("/usr/local/bin/mck", tool("mck", platform, "ci")).
 		WithoutEntrypoint()
-	for name, value := range map[string]string{
+	variables := map[string]string{
 		"AWS_REGION": m.AwsRegion, "AWS_ROLE_ARN": m.AwsRoleArn, "AWS_ECR_URL": m.AwsEcrUrl, "AWS_ENDPOINT_URL": m.AwsEndpointUrl,
-	} {
+	}
+	if m.AwsEndpoint != nil {
+		var err error
+		if variables["AWS_ENDPOINT_URL"], err = m.endpoint(ctx); err != nil {
+			return nil, err
+		}
+		// Its registry stands at the same address, and calls itself what this machine calls it.
+		if host, _, err := net.SplitHostPort(m.AwsEcrUrl); m.AwsEcrUrl == "" || err == nil && loopback(host) {
+			_, variables["AWS_ECR_URL"], _ = strings.Cut(variables["AWS_ENDPOINT_URL"], "://")
+		}
+		ctr = ctr.WithServiceBinding(alias, m.AwsEndpoint)
+	}
+	for name, value := range variables {
 		if value != "" {
 			ctr = ctr.WithEnvVariable(name, value)
 		}
@@ -48,132 +62,150 @@ func (m *Magecloudkit) mck(ctx context.Context) (*dagger.Container, error) {
 		const file = "/etc/aws-ca-bundle.pem"
 		ctr = ctr.WithMountedFile(file, m.AwsCaBundle).WithEnvVariable("AWS_CA_BUNDLE", file)
 	}
-	if m.AwsEndpoint != nil {
-		scheme := "http"
-		if m.AwsCaBundle != nil {
-			scheme = "https"
-		}
-		ports, err := m.AwsEndpoint.Ports(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if len(ports) != 1 {
-			return nil, errors.New("--aws-endpoint: give a service with one port, such as tcp://127.0.0.1:4566")
-		}
-		port, err := ports[0].Port(ctx)
-		if err != nil {
-			return nil, err
-		}
-		ctr = ctr.WithServiceBinding(alias, m.AwsEndpoint).WithEnvVariable("AWS_ENDPOINT_URL", fmt.Sprintf("%s://%s:%d", scheme, alias, port))
-	}
 	return ctr.WithEnvVariable("MCK_ASKED_AT", time.Now().UTC().Format(time.RFC3339Nano)), nil
 }
 
-// verb runs a verb of mck and returns what it prints.
-func (m *Magecloudkit) verb(ctx context.Context, args []string) (string, error) {
+// endpoint is the address that containers reach the given AWS service by.
+func (m *Magecloudkit) endpoint(ctx context.Context) (string, error) {
+	ports, err := m.AwsEndpoint.Ports(ctx)
+	if err != nil {
+		return "", err
+	}
+	if len(ports) != 1 {
+		return "", errors.New("--aws-endpoint: give a service with one port, such as tcp://127.0.0.1:4566")
+	}
+	port, err := ports[0].Port(ctx)
+	if err != nil {
+		return "", err
+	}
+	scheme := "http"
+	if m.AwsCaBundle != nil {
+		scheme = "https"
+	}
+	return fmt.Sprintf("%s://%s:%d", scheme, alias, port), nil
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// call is a command line of mck, with the variables that it is given.
+type call struct {
+	args      []string
+	after     []string // words that follow the flags
+	variables map[string]string
+	secrets   map[string]*dagger.Secret
+	reports   bool // it writes a page about what it did
+}
+
+// verb begins a call.
+func verb(words ...string) *call { return &call{args: words} }
+
+func (c *call) with(args []string) *call {
+	c.args = append(c.args, args...)
+	return c
+}
+
+// What is empty is left out, and so left to mck's own default.
+
+func (c *call) text(flag, value string) {
+	if value != "" {
+		c.args = append(c.args, "--"+flag+"="+value)
+	}
+}
+
+func (c *call) list(flag string, values []string) {
+	for _, v := range values {
+		c.text(flag, v)
+	}
+}
+
+func (c *call) on(flag string, value bool) {
+	if value {
+		c.args = append(c.args, "--"+flag)
+	}
+}
+
+func (c *call) off(flag string, value bool) {
+	if value {
+		c.text(flag, "false")
+	}
+}
+
+func (c *call) number(flag string, value int) { c.text(flag, strconv.Itoa(value)) }
+
+func (c *call) words(words []string) { c.after = append([]string{"--"}, words...) }
+
+func (c *call) variable(name, value string) {
+	if value != "" {
+		if c.variables == nil {
+			c.variables = map[string]string{}
+		}
+		c.variables[name] = value
+	}
+}
+
+func (c *call) secret(name string, value *dagger.Secret) {
+	if value != nil {
+		if c.secrets == nil {
+			c.secrets = map[string]*dagger.Secret{}
+		}
+		c.secrets[name] = value
+	}
+}
+
+// reportsDir is where mck writes its pages, each over the one before.
+const reportsDir = "/var/lib/mck"
+
+// pages are the reports of a cluster's releases, or of rehearsals. The engine keeps them, whatever the release ends with.
+func pages(cluster string) *dagger.CacheVolume {
+	return dag.CacheVolume("reports-" + cmp.Or(cluster, "rehearsal"))
+}
+
+// cluster is the one that the call is about.
+func (c *call) cluster() string {
+	for _, a := range c.args {
+		if name, ok := strings.CutPrefix(a, "--cluster="); ok {
+			return name
+		}
+	}
+	return ""
+}
+
+// in runs the call in a container that has mck.
+func (c *call) in(ctr *dagger.Container) *dagger.Container {
+	for name, value := range c.variables {
+		ctr = ctr.WithEnvVariable(name, value)
+	}
+	for name, value := range c.secrets {
+		ctr = ctr.WithSecretVariable(name, value)
+	}
+	args := append([]string{"mck"}, c.args...)
+	if c.reports {
+		ctr = ctr.WithMountedCache(reportsDir, pages(c.cluster()))
+		args = append(args, "--report="+reportsDir+"/release.html")
+	}
+	return ctr.WithExec(append(args, c.after...))
+}
+
+// do runs a call and returns what it prints.
+func (m *Magecloudkit) do(ctx context.Context, c *call) (string, error) {
 	ctr, err := m.mck(ctx)
 	if err != nil {
 		return "", err
 	}
-	return ctr.WithExec(append([]string{"mck"}, args...)).Stdout(ctx)
+	return c.in(ctr).Stdout(ctx)
 }
 
-// flags puts a verb's command line together; what is empty is left out, and so
-// left to mck's own default.
-type flags []string
-
-func (f *flags) text(name, value string) {
-	if value != "" {
-		*f = append(*f, "--"+name+"="+value)
-	}
-}
-
-func (f *flags) list(name string, values []string) {
-	for _, v := range values {
-		f.text(name, v)
-	}
-}
-
-func (f *flags) on(name string, value bool) {
-	if value {
-		*f = append(*f, "--"+name)
-	}
-}
-
-func (f *flags) number(name string, value int) {
-	if value >= 0 {
-		f.text(name, strconv.Itoa(value))
-	}
-}
-
-// Print the address of the account's ECR registry, and nothing else.
-//
-// +cache="never"
-func (m *Magecloudkit) GetEcr(
-	ctx context.Context,
-	// Print the repositories' URIs instead.
-	//
-	// +optional
-	repositories bool,
-	// First part of the repositories' names.
-	//
-	// +default="magecloudkit"
-	prefix string,
-) (string, error) {
-	args := flags{"get-ecr"}
-	args.on("repositories", repositories)
-	args.text("prefix", prefix)
-	out, err := m.verb(ctx, args)
+// word is do for a verb that prints one word.
+func (m *Magecloudkit) word(ctx context.Context, c *call) (string, error) {
+	out, err := m.do(ctx, c)
 	return strings.TrimSuffix(out, "\n"), err
 }
 
-// Build the store's two images and push them to Amazon ECR, or to any registry.
-//
-// Layers that the registry has are not sent again. Both images get the tag, or
-// neither does. Without --aws-ecr-url they go to the account's own ECR.
-//
-// +cache="never"
-func (m *Magecloudkit) Push(
-	ctx context.Context,
-	// The build's number, and the tag of its images.
-	buildNum string,
-	// The commit that is built; it stands in REVISION.txt and in the images' labels.
-	//
-	// +optional
-	revision string,
-	// Time of that commit, in seconds since 1970 (git log -1 --format=%ct). Default: now.
-	//
-	// +optional
-	revisionTime int,
-	// Version in the URLs of static files. Default: the time of the commit.
-	//
-	// +optional
-	contentVersion string,
-	// URL of the store's repository, for the images' labels.
-	//
-	// +optional
-	repository string,
-	// Platform of the images, as linux/arm64. Default: the engine's.
-	//
-	// +optional
-	platform dagger.Platform,
-	// First part of the repositories' names.
-	//
-	// +default="magecloudkit"
-	prefix string,
-	// Further tags, such as latest.
-	//
-	// +optional
-	tag []string,
-	// Create the repositories that do not exist.
-	//
-	// +optional
-	create bool,
-	// Print the result as JSON.
-	//
-	// +optional
-	asJson bool,
-) (string, error) {
+// built is do with the images of a build, which it makes first.
+func (m *Magecloudkit) built(ctx context.Context, c *call, build func(context.Context) (*Build, error)) (string, error) {
 	ctr, err := m.mck(ctx)
 	if err != nil {
 		return "", err
@@ -182,7 +214,7 @@ func (m *Magecloudkit) Push(
 	group, gctx := errgroup.WithContext(ctx)
 	var b *Build
 	group.Go(func() (err error) {
-		b, err = m.Build(gctx, buildNum, revision, revisionTime, contentVersion, repository, platform)
+		b, err = build(gctx)
 		return err
 	})
 	group.Go(func() (err error) {
@@ -192,74 +224,27 @@ func (m *Magecloudkit) Push(
 	if err := group.Wait(); err != nil {
 		return "", err
 	}
-	args := flags{"push", "--images=/images"}
-	args.text("build-num", buildNum)
-	args.text("prefix", prefix)
-	args.list("tag", tag)
-	args.on("create", create)
-	args.on("json", asJson)
-	return ctr.WithMountedDirectory("/images", b.Export()).WithExec(append([]string{"mck"}, args...)).Stdout(ctx)
+	c.text("images", "/images")
+	return c.in(ctr.WithMountedDirectory("/images", b.Export())).Stdout(ctx)
 }
 
-// Delete old images from Amazon ECR that nothing can need any more.
+// The page about the last release that this engine has made, as an HTML file.
 //
-// It shows what it would delete, and what is kept because of what, and deletes
-// only with --yes.
+// Of every verb that releases or says what a release would do (deploy, rollback, verify, diff, env), failed
+// ones included: `report --cluster=C export --path=release.html`.
 //
 // +cache="never"
-func (m *Magecloudkit) Cleanup(
+func (m *Magecloudkit) Report(
 	ctx context.Context,
-	// Delete.
+	// ECS cluster. Default: none, for the last rehearsal.
 	//
 	// +optional
-	yes bool,
-	// First part of the repositories' names.
-	//
-	// +default="magecloudkit"
-	prefix string,
-	// Clusters that run the images. Default: all clusters of the regions.
-	//
-	// +optional
-	cluster []string,
-	// Regions whose clusters run the images. Default: the AWS region.
-	//
-	// +optional
-	regions []string,
-	// Builds to keep in each repository.
-	//
-	// +default=10
-	keepLast int,
-	// Revisions to keep of every task definition family in use.
-	//
-	// +default=5
-	keepRevisions int,
-	// Patterns of tags to keep.
-	//
-	// +default=["latest"]
-	keepTag []string,
-	// Age below which nothing is deleted.
-	//
-	// +default="168h"
-	olderThan string,
-	// Print a lifecycle policy for the repositories instead, which needs no AWS.
-	//
-	// +optional
-	policy bool,
-	// Print the plan, or with --yes what was done, as JSON.
-	//
-	// +optional
-	asJson bool,
-) (string, error) {
-	args := flags{"cleanup"}
-	args.on("yes", yes)
-	args.text("prefix", prefix)
-	args.list("cluster", cluster)
-	args.list("regions", regions)
-	args.number("keep-last", keepLast)
-	args.number("keep-revisions", keepRevisions)
-	args.list("keep-tag", keepTag)
-	args.text("older-than", olderThan)
-	args.on("policy", policy)
-	args.on("json", asJson)
-	return m.verb(ctx, args)
+	cluster string,
+) (*dagger.File, error) {
+	const script = `test -s "$0" || { echo "there is no report: this engine has released nothing to the cluster $1" >&2; exit 1; }; cp "$0" /report.html`
+	return dag.Container().From(golangImage).
+		WithMountedCache(reportsDir, pages(cluster)).
+		WithEnvVariable("MCK_ASKED_AT", time.Now().UTC().Format(time.RFC3339Nano)).
+		WithExec([]string{"sh", "-euc", script, reportsDir + "/release.html", cmp.Or(cluster, "(a rehearsal)")}).
+		File("/report.html").Sync(ctx)
 }

@@ -422,6 +422,174 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg variables", err))
 				}
 			}
+			var container string
+			if inputArgs["container"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["container"]), &container)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg container", err))
+				}
+			}
+			var console string
+			if inputArgs["console"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["console"]), &console)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg console", err))
+				}
+			}
+			var taskTimeout string
+			if inputArgs["taskTimeout"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["taskTimeout"]), &taskTimeout)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg taskTimeout", err))
+				}
+			}
+			var pinDigest bool
+			if inputArgs["pinDigest"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["pinDigest"]), &pinDigest)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg pinDigest", err))
+				}
+			}
+			var taskCpu string
+			if inputArgs["taskCpu"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["taskCpu"]), &taskCpu)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg taskCpu", err))
+				}
+			}
+			var taskMemory string
+			if inputArgs["taskMemory"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["taskMemory"]), &taskMemory)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg taskMemory", err))
+				}
+			}
+			var migrate string
+			if inputArgs["migrate"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["migrate"]), &migrate)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg migrate", err))
+				}
+			}
+			var cacheFlush bool
+			if inputArgs["cacheFlush"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["cacheFlush"]), &cacheFlush)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cacheFlush", err))
+				}
+			}
+			var timeout string
+			if inputArgs["timeout"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["timeout"]), &timeout)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg timeout", err))
+				}
+			}
+			var waitForDeployment bool
+			if inputArgs["waitForDeployment"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["waitForDeployment"]), &waitForDeployment)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg waitForDeployment", err))
+				}
+			}
+			var desiredCount int
+			if inputArgs["desiredCount"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["desiredCount"]), &desiredCount)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg desiredCount", err))
+				}
+			}
+			var minHealthyPercent int
+			if inputArgs["minHealthyPercent"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["minHealthyPercent"]), &minHealthyPercent)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg minHealthyPercent", err))
+				}
+			}
+			var maxPercent int
+			if inputArgs["maxPercent"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["maxPercent"]), &maxPercent)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg maxPercent", err))
+				}
+			}
+			var circuitBreaker string
+			if inputArgs["circuitBreaker"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["circuitBreaker"]), &circuitBreaker)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg circuitBreaker", err))
+				}
+			}
+			var force bool
+			if inputArgs["force"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["force"]), &force)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg force", err))
+				}
+			}
+			var rollback bool
+			if inputArgs["rollback"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["rollback"]), &rollback)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg rollback", err))
+				}
+			}
+			var keepRevisions int
+			if inputArgs["keepRevisions"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["keepRevisions"]), &keepRevisions)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg keepRevisions", err))
+				}
+			}
+			var by string
+			if inputArgs["by"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["by"]), &by)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg by", err))
+				}
+			}
+			var dryRun bool
+			if inputArgs["dryRun"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["dryRun"]), &dryRun)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg dryRun", err))
+				}
+			}
+			var newRelicApiKey *dagger.Secret
+			if inputArgs["newRelicApiKey"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["newRelicApiKey"]), &newRelicApiKey)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg newRelicApiKey", err))
+				}
+			}
+			var newRelicEntityGuid string
+			if inputArgs["newRelicEntityGuid"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["newRelicEntityGuid"]), &newRelicEntityGuid)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg newRelicEntityGuid", err))
+				}
+			}
+			var datadogApiKey *dagger.Secret
+			if inputArgs["datadogApiKey"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["datadogApiKey"]), &datadogApiKey)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg datadogApiKey", err))
+				}
+			}
+			var datadogSite string
+			if inputArgs["datadogSite"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["datadogSite"]), &datadogSite)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg datadogSite", err))
+				}
+			}
+			var webhookUrl *dagger.Secret
+			if inputArgs["webhookUrl"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["webhookUrl"]), &webhookUrl)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg webhookUrl", err))
+				}
+			}
 			var secret bool
 			if inputArgs["secret"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["secret"]), &secret)
@@ -436,7 +604,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Environment).Set(&parent, ctx, variables, secret, asJson)
+			return (*Environment).Set(&parent, ctx, variables, container, console, taskTimeout, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, secret, asJson)
 		case "Unset":
 			var parent Environment
 			err = json.Unmarshal(parentJSON, &parent)
@@ -450,6 +618,174 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg names", err))
 				}
 			}
+			var container string
+			if inputArgs["container"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["container"]), &container)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg container", err))
+				}
+			}
+			var console string
+			if inputArgs["console"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["console"]), &console)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg console", err))
+				}
+			}
+			var taskTimeout string
+			if inputArgs["taskTimeout"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["taskTimeout"]), &taskTimeout)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg taskTimeout", err))
+				}
+			}
+			var pinDigest bool
+			if inputArgs["pinDigest"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["pinDigest"]), &pinDigest)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg pinDigest", err))
+				}
+			}
+			var taskCpu string
+			if inputArgs["taskCpu"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["taskCpu"]), &taskCpu)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg taskCpu", err))
+				}
+			}
+			var taskMemory string
+			if inputArgs["taskMemory"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["taskMemory"]), &taskMemory)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg taskMemory", err))
+				}
+			}
+			var migrate string
+			if inputArgs["migrate"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["migrate"]), &migrate)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg migrate", err))
+				}
+			}
+			var cacheFlush bool
+			if inputArgs["cacheFlush"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["cacheFlush"]), &cacheFlush)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cacheFlush", err))
+				}
+			}
+			var timeout string
+			if inputArgs["timeout"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["timeout"]), &timeout)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg timeout", err))
+				}
+			}
+			var waitForDeployment bool
+			if inputArgs["waitForDeployment"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["waitForDeployment"]), &waitForDeployment)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg waitForDeployment", err))
+				}
+			}
+			var desiredCount int
+			if inputArgs["desiredCount"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["desiredCount"]), &desiredCount)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg desiredCount", err))
+				}
+			}
+			var minHealthyPercent int
+			if inputArgs["minHealthyPercent"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["minHealthyPercent"]), &minHealthyPercent)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg minHealthyPercent", err))
+				}
+			}
+			var maxPercent int
+			if inputArgs["maxPercent"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["maxPercent"]), &maxPercent)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg maxPercent", err))
+				}
+			}
+			var circuitBreaker string
+			if inputArgs["circuitBreaker"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["circuitBreaker"]), &circuitBreaker)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg circuitBreaker", err))
+				}
+			}
+			var force bool
+			if inputArgs["force"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["force"]), &force)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg force", err))
+				}
+			}
+			var rollback bool
+			if inputArgs["rollback"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["rollback"]), &rollback)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg rollback", err))
+				}
+			}
+			var keepRevisions int
+			if inputArgs["keepRevisions"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["keepRevisions"]), &keepRevisions)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg keepRevisions", err))
+				}
+			}
+			var by string
+			if inputArgs["by"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["by"]), &by)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg by", err))
+				}
+			}
+			var dryRun bool
+			if inputArgs["dryRun"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["dryRun"]), &dryRun)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg dryRun", err))
+				}
+			}
+			var newRelicApiKey *dagger.Secret
+			if inputArgs["newRelicApiKey"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["newRelicApiKey"]), &newRelicApiKey)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg newRelicApiKey", err))
+				}
+			}
+			var newRelicEntityGuid string
+			if inputArgs["newRelicEntityGuid"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["newRelicEntityGuid"]), &newRelicEntityGuid)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg newRelicEntityGuid", err))
+				}
+			}
+			var datadogApiKey *dagger.Secret
+			if inputArgs["datadogApiKey"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["datadogApiKey"]), &datadogApiKey)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg datadogApiKey", err))
+				}
+			}
+			var datadogSite string
+			if inputArgs["datadogSite"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["datadogSite"]), &datadogSite)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg datadogSite", err))
+				}
+			}
+			var webhookUrl *dagger.Secret
+			if inputArgs["webhookUrl"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["webhookUrl"]), &webhookUrl)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg webhookUrl", err))
+				}
+			}
 			var asJson bool
 			if inputArgs["asJson"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["asJson"]), &asJson)
@@ -457,7 +793,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Environment).Unset(&parent, ctx, names, asJson)
+			return (*Environment).Unset(&parent, ctx, names, container, console, taskTimeout, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, asJson)
 		default:
 			return nil, fmt.Errorf("unknown function %s", fnName)
 		}
@@ -525,18 +861,11 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 			if err != nil {
 				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
 			}
-			var yes bool
-			if inputArgs["yes"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["yes"]), &yes)
+			var regions []string
+			if inputArgs["regions"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["regions"]), &regions)
 				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg yes", err))
-				}
-			}
-			var prefix string
-			if inputArgs["prefix"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["prefix"]), &prefix)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg prefix", err))
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg regions", err))
 				}
 			}
 			var cluster []string
@@ -546,11 +875,11 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cluster", err))
 				}
 			}
-			var regions []string
-			if inputArgs["regions"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["regions"]), &regions)
+			var prefix string
+			if inputArgs["prefix"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["prefix"]), &prefix)
 				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg regions", err))
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg prefix", err))
 				}
 			}
 			var keepLast int
@@ -581,6 +910,13 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg olderThan", err))
 				}
 			}
+			var yes bool
+			if inputArgs["yes"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["yes"]), &yes)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg yes", err))
+				}
+			}
 			var policy bool
 			if inputArgs["policy"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["policy"]), &policy)
@@ -595,7 +931,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Magecloudkit).Cleanup(&parent, ctx, yes, prefix, cluster, regions, keepLast, keepRevisions, keepTag, olderThan, policy, asJson)
+			return (*Magecloudkit).Cleanup(&parent, ctx, regions, cluster, prefix, keepLast, keepRevisions, keepTag, olderThan, yes, policy, asJson)
 		case "Composer":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)
@@ -644,6 +980,27 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg ecrRepository", err))
 				}
 			}
+			var container string
+			if inputArgs["container"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["container"]), &container)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg container", err))
+				}
+			}
+			var console string
+			if inputArgs["console"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["console"]), &console)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg console", err))
+				}
+			}
+			var taskTimeout string
+			if inputArgs["taskTimeout"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["taskTimeout"]), &taskTimeout)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg taskTimeout", err))
+				}
+			}
 			var buildNum string
 			if inputArgs["buildNum"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["buildNum"]), &buildNum)
@@ -665,25 +1022,18 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg pinDigest", err))
 				}
 			}
-			var env []string
-			if inputArgs["env"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["env"]), &env)
+			var taskCpu string
+			if inputArgs["taskCpu"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["taskCpu"]), &taskCpu)
 				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg env", err))
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg taskCpu", err))
 				}
 			}
-			var secret []string
-			if inputArgs["secret"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["secret"]), &secret)
+			var taskMemory string
+			if inputArgs["taskMemory"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["taskMemory"]), &taskMemory)
 				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg secret", err))
-				}
-			}
-			var unset []string
-			if inputArgs["unset"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["unset"]), &unset)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg unset", err))
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg taskMemory", err))
 				}
 			}
 			var migrate string
@@ -691,6 +1041,13 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 				err = json.Unmarshal([]byte(inputArgs["migrate"]), &migrate)
 				if err != nil {
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg migrate", err))
+				}
+			}
+			var cacheFlush bool
+			if inputArgs["cacheFlush"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["cacheFlush"]), &cacheFlush)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cacheFlush", err))
 				}
 			}
 			var timeout string
@@ -756,27 +1113,6 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg keepRevisions", err))
 				}
 			}
-			var taskCpu string
-			if inputArgs["taskCpu"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["taskCpu"]), &taskCpu)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg taskCpu", err))
-				}
-			}
-			var taskMemory string
-			if inputArgs["taskMemory"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["taskMemory"]), &taskMemory)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg taskMemory", err))
-				}
-			}
-			var container string
-			if inputArgs["container"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["container"]), &container)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg container", err))
-				}
-			}
 			var by string
 			if inputArgs["by"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["by"]), &by)
@@ -789,13 +1125,6 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 				err = json.Unmarshal([]byte(inputArgs["dryRun"]), &dryRun)
 				if err != nil {
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg dryRun", err))
-				}
-			}
-			var webhookUrl *dagger.Secret
-			if inputArgs["webhookUrl"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["webhookUrl"]), &webhookUrl)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg webhookUrl", err))
 				}
 			}
 			var newRelicApiKey *dagger.Secret
@@ -819,6 +1148,41 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg datadogApiKey", err))
 				}
 			}
+			var datadogSite string
+			if inputArgs["datadogSite"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["datadogSite"]), &datadogSite)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg datadogSite", err))
+				}
+			}
+			var webhookUrl *dagger.Secret
+			if inputArgs["webhookUrl"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["webhookUrl"]), &webhookUrl)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg webhookUrl", err))
+				}
+			}
+			var env []string
+			if inputArgs["env"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["env"]), &env)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg env", err))
+				}
+			}
+			var secret []string
+			if inputArgs["secret"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["secret"]), &secret)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg secret", err))
+				}
+			}
+			var unset []string
+			if inputArgs["unset"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["unset"]), &unset)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg unset", err))
+				}
+			}
 			var asJson bool
 			if inputArgs["asJson"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["asJson"]), &asJson)
@@ -826,7 +1190,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Magecloudkit).Deploy(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, buildNum, from, pinDigest, env, secret, unset, migrate, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, taskCpu, taskMemory, container, by, dryRun, webhookUrl, newRelicApiKey, newRelicEntityGuid, datadogApiKey, asJson)
+			return (*Magecloudkit).Deploy(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, buildNum, from, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, env, secret, unset, asJson)
 		case "Diff":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)
@@ -868,6 +1232,27 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg ecrRepository", err))
 				}
 			}
+			var container string
+			if inputArgs["container"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["container"]), &container)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg container", err))
+				}
+			}
+			var console string
+			if inputArgs["console"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["console"]), &console)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg console", err))
+				}
+			}
+			var taskTimeout string
+			if inputArgs["taskTimeout"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["taskTimeout"]), &taskTimeout)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg taskTimeout", err))
+				}
+			}
 			var buildNum string
 			if inputArgs["buildNum"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["buildNum"]), &buildNum)
@@ -887,6 +1272,146 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 				err = json.Unmarshal([]byte(inputArgs["pinDigest"]), &pinDigest)
 				if err != nil {
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg pinDigest", err))
+				}
+			}
+			var taskCpu string
+			if inputArgs["taskCpu"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["taskCpu"]), &taskCpu)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg taskCpu", err))
+				}
+			}
+			var taskMemory string
+			if inputArgs["taskMemory"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["taskMemory"]), &taskMemory)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg taskMemory", err))
+				}
+			}
+			var migrate string
+			if inputArgs["migrate"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["migrate"]), &migrate)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg migrate", err))
+				}
+			}
+			var cacheFlush bool
+			if inputArgs["cacheFlush"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["cacheFlush"]), &cacheFlush)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cacheFlush", err))
+				}
+			}
+			var timeout string
+			if inputArgs["timeout"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["timeout"]), &timeout)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg timeout", err))
+				}
+			}
+			var waitForDeployment bool
+			if inputArgs["waitForDeployment"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["waitForDeployment"]), &waitForDeployment)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg waitForDeployment", err))
+				}
+			}
+			var desiredCount int
+			if inputArgs["desiredCount"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["desiredCount"]), &desiredCount)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg desiredCount", err))
+				}
+			}
+			var minHealthyPercent int
+			if inputArgs["minHealthyPercent"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["minHealthyPercent"]), &minHealthyPercent)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg minHealthyPercent", err))
+				}
+			}
+			var maxPercent int
+			if inputArgs["maxPercent"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["maxPercent"]), &maxPercent)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg maxPercent", err))
+				}
+			}
+			var circuitBreaker string
+			if inputArgs["circuitBreaker"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["circuitBreaker"]), &circuitBreaker)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg circuitBreaker", err))
+				}
+			}
+			var force bool
+			if inputArgs["force"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["force"]), &force)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg force", err))
+				}
+			}
+			var rollback bool
+			if inputArgs["rollback"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["rollback"]), &rollback)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg rollback", err))
+				}
+			}
+			var keepRevisions int
+			if inputArgs["keepRevisions"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["keepRevisions"]), &keepRevisions)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg keepRevisions", err))
+				}
+			}
+			var by string
+			if inputArgs["by"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["by"]), &by)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg by", err))
+				}
+			}
+			var dryRun bool
+			if inputArgs["dryRun"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["dryRun"]), &dryRun)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg dryRun", err))
+				}
+			}
+			var newRelicApiKey *dagger.Secret
+			if inputArgs["newRelicApiKey"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["newRelicApiKey"]), &newRelicApiKey)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg newRelicApiKey", err))
+				}
+			}
+			var newRelicEntityGuid string
+			if inputArgs["newRelicEntityGuid"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["newRelicEntityGuid"]), &newRelicEntityGuid)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg newRelicEntityGuid", err))
+				}
+			}
+			var datadogApiKey *dagger.Secret
+			if inputArgs["datadogApiKey"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["datadogApiKey"]), &datadogApiKey)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg datadogApiKey", err))
+				}
+			}
+			var datadogSite string
+			if inputArgs["datadogSite"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["datadogSite"]), &datadogSite)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg datadogSite", err))
+				}
+			}
+			var webhookUrl *dagger.Secret
+			if inputArgs["webhookUrl"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["webhookUrl"]), &webhookUrl)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg webhookUrl", err))
 				}
 			}
 			var env []string
@@ -917,7 +1442,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Magecloudkit).Diff(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, buildNum, from, pinDigest, env, secret, unset, asJson)
+			return (*Magecloudkit).Diff(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, buildNum, from, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, env, secret, unset, asJson)
 		case "Env":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)
@@ -966,13 +1491,6 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 			if err != nil {
 				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
 			}
-			var repositories bool
-			if inputArgs["repositories"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["repositories"]), &repositories)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg repositories", err))
-				}
-			}
 			var prefix string
 			if inputArgs["prefix"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["prefix"]), &prefix)
@@ -980,7 +1498,14 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg prefix", err))
 				}
 			}
-			return (*Magecloudkit).GetEcr(&parent, ctx, repositories, prefix)
+			var repositories bool
+			if inputArgs["repositories"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["repositories"]), &repositories)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg repositories", err))
+				}
+			}
+			return (*Magecloudkit).GetEcr(&parent, ctx, prefix, repositories)
 		case "History":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)
@@ -1071,6 +1596,13 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 			if err != nil {
 				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
 			}
+			var prefix string
+			if inputArgs["prefix"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["prefix"]), &prefix)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg prefix", err))
+				}
+			}
 			var buildNum string
 			if inputArgs["buildNum"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["buildNum"]), &buildNum)
@@ -1113,13 +1645,6 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg platform", err))
 				}
 			}
-			var prefix string
-			if inputArgs["prefix"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["prefix"]), &prefix)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg prefix", err))
-				}
-			}
 			var tag []string
 			if inputArgs["tag"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["tag"]), &tag)
@@ -1134,6 +1659,13 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg create", err))
 				}
 			}
+			var jobs int
+			if inputArgs["jobs"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["jobs"]), &jobs)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg jobs", err))
+				}
+			}
 			var asJson bool
 			if inputArgs["asJson"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["asJson"]), &asJson)
@@ -1141,7 +1673,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Magecloudkit).Push(&parent, ctx, buildNum, revision, revisionTime, contentVersion, repository, platform, prefix, tag, create, asJson)
+			return (*Magecloudkit).Push(&parent, ctx, prefix, buildNum, revision, revisionTime, contentVersion, repository, platform, tag, create, jobs, asJson)
 		case "Rehearse":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)
@@ -1170,6 +1702,20 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 				}
 			}
 			return (*Magecloudkit).Rehearse(&parent, ctx, scenario, list, asJson)
+		case "Report":
+			var parent Magecloudkit
+			err = json.Unmarshal(parentJSON, &parent)
+			if err != nil {
+				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
+			}
+			var cluster string
+			if inputArgs["cluster"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["cluster"]), &cluster)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cluster", err))
+				}
+			}
+			return (*Magecloudkit).Report(&parent, ctx, cluster)
 		case "Rollback":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)
@@ -1211,6 +1757,27 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg ecrRepository", err))
 				}
 			}
+			var container string
+			if inputArgs["container"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["container"]), &container)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg container", err))
+				}
+			}
+			var console string
+			if inputArgs["console"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["console"]), &console)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg console", err))
+				}
+			}
+			var taskTimeout string
+			if inputArgs["taskTimeout"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["taskTimeout"]), &taskTimeout)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg taskTimeout", err))
+				}
+			}
 			var to string
 			if inputArgs["to"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["to"]), &to)
@@ -1223,6 +1790,13 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 				err = json.Unmarshal([]byte(inputArgs["timeout"]), &timeout)
 				if err != nil {
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg timeout", err))
+				}
+			}
+			var cacheFlush bool
+			if inputArgs["cacheFlush"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["cacheFlush"]), &cacheFlush)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cacheFlush", err))
 				}
 			}
 			var by string
@@ -1246,12 +1820,19 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Magecloudkit).Rollback(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, to, timeout, by, dryRun, asJson)
+			return (*Magecloudkit).Rollback(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, to, timeout, cacheFlush, by, dryRun, asJson)
 		case "Run":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)
 			if err != nil {
 				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
+			}
+			var args []string
+			if inputArgs["args"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["args"]), &args)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg args", err))
+				}
 			}
 			var cluster string
 			if inputArgs["cluster"] != nil {
@@ -1288,18 +1869,18 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg ecrRepository", err))
 				}
 			}
-			var args []string
-			if inputArgs["args"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["args"]), &args)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg args", err))
-				}
-			}
 			var container string
 			if inputArgs["container"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["container"]), &container)
 				if err != nil {
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg container", err))
+				}
+			}
+			var console string
+			if inputArgs["console"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["console"]), &console)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg console", err))
 				}
 			}
 			var taskTimeout string
@@ -1316,7 +1897,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Magecloudkit).Run(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, args, container, taskTimeout, asJson)
+			return (*Magecloudkit).Run(&parent, ctx, args, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, asJson)
 		case "Status":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)
@@ -1407,6 +1988,27 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg ecrRepository", err))
 				}
 			}
+			var container string
+			if inputArgs["container"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["container"]), &container)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg container", err))
+				}
+			}
+			var console string
+			if inputArgs["console"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["console"]), &console)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg console", err))
+				}
+			}
+			var taskTimeout string
+			if inputArgs["taskTimeout"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["taskTimeout"]), &taskTimeout)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg taskTimeout", err))
+				}
+			}
 			var buildNum string
 			if inputArgs["buildNum"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["buildNum"]), &buildNum)
@@ -1426,6 +2028,146 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 				err = json.Unmarshal([]byte(inputArgs["pinDigest"]), &pinDigest)
 				if err != nil {
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg pinDigest", err))
+				}
+			}
+			var taskCpu string
+			if inputArgs["taskCpu"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["taskCpu"]), &taskCpu)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg taskCpu", err))
+				}
+			}
+			var taskMemory string
+			if inputArgs["taskMemory"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["taskMemory"]), &taskMemory)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg taskMemory", err))
+				}
+			}
+			var migrate string
+			if inputArgs["migrate"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["migrate"]), &migrate)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg migrate", err))
+				}
+			}
+			var cacheFlush bool
+			if inputArgs["cacheFlush"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["cacheFlush"]), &cacheFlush)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cacheFlush", err))
+				}
+			}
+			var timeout string
+			if inputArgs["timeout"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["timeout"]), &timeout)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg timeout", err))
+				}
+			}
+			var waitForDeployment bool
+			if inputArgs["waitForDeployment"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["waitForDeployment"]), &waitForDeployment)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg waitForDeployment", err))
+				}
+			}
+			var desiredCount int
+			if inputArgs["desiredCount"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["desiredCount"]), &desiredCount)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg desiredCount", err))
+				}
+			}
+			var minHealthyPercent int
+			if inputArgs["minHealthyPercent"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["minHealthyPercent"]), &minHealthyPercent)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg minHealthyPercent", err))
+				}
+			}
+			var maxPercent int
+			if inputArgs["maxPercent"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["maxPercent"]), &maxPercent)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg maxPercent", err))
+				}
+			}
+			var circuitBreaker string
+			if inputArgs["circuitBreaker"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["circuitBreaker"]), &circuitBreaker)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg circuitBreaker", err))
+				}
+			}
+			var force bool
+			if inputArgs["force"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["force"]), &force)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg force", err))
+				}
+			}
+			var rollback bool
+			if inputArgs["rollback"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["rollback"]), &rollback)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg rollback", err))
+				}
+			}
+			var keepRevisions int
+			if inputArgs["keepRevisions"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["keepRevisions"]), &keepRevisions)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg keepRevisions", err))
+				}
+			}
+			var by string
+			if inputArgs["by"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["by"]), &by)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg by", err))
+				}
+			}
+			var dryRun bool
+			if inputArgs["dryRun"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["dryRun"]), &dryRun)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg dryRun", err))
+				}
+			}
+			var newRelicApiKey *dagger.Secret
+			if inputArgs["newRelicApiKey"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["newRelicApiKey"]), &newRelicApiKey)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg newRelicApiKey", err))
+				}
+			}
+			var newRelicEntityGuid string
+			if inputArgs["newRelicEntityGuid"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["newRelicEntityGuid"]), &newRelicEntityGuid)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg newRelicEntityGuid", err))
+				}
+			}
+			var datadogApiKey *dagger.Secret
+			if inputArgs["datadogApiKey"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["datadogApiKey"]), &datadogApiKey)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg datadogApiKey", err))
+				}
+			}
+			var datadogSite string
+			if inputArgs["datadogSite"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["datadogSite"]), &datadogSite)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg datadogSite", err))
+				}
+			}
+			var webhookUrl *dagger.Secret
+			if inputArgs["webhookUrl"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["webhookUrl"]), &webhookUrl)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg webhookUrl", err))
 				}
 			}
 			var env []string
@@ -1456,7 +2198,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Magecloudkit).Verify(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, buildNum, from, pinDigest, env, secret, unset, asJson)
+			return (*Magecloudkit).Verify(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, buildNum, from, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, env, secret, unset, asJson)
 		case "":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)

@@ -12,6 +12,8 @@
 // by typing its command.
 package main
 
+//go:generate go run ./ci/gen
+
 import (
 	"context"
 	"encoding/json"

@@ -1,12 +1,9 @@
 // Package docs holds the README, docs/ and the Makefile to what the code does:
 // commands that can be typed, settings that are read, exit codes, errors that are
 // really printed.
-//
-//	go test ./ci/docs -update   writes the tables of settings anew
 package docs
 
 import (
-	"flag"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -24,8 +21,6 @@ import (
 )
 
 const repository = "../.."
-
-var update = flag.Bool("update", false, "write the tables of settings in README.md anew")
 
 func read(t *testing.T, name string) string {
 	t.Helper()
@@ -176,15 +171,17 @@ func TestFlags(t *testing.T) {
 func TestMakefile(t *testing.T) {
 	s := whole(t)
 	var set []string
-	for _, m := range regexp.MustCompile(`\$\(call (?:flag|secret),--[a-z-]+,([A-Z_]+)\)`).FindAllStringSubmatch(read(t, "Makefile"), -1) {
-		set = append(set, m[1]+"=x")
+	for _, m := range regexp.MustCompile(`\$\(call (?:flag|secret),--[a-z-]+,([A-Z_ ]+)\)`).FindAllStringSubmatch(read(t, "Makefile")+read(t, "ci/verbs.mk"), -1) {
+		for name := range strings.FieldsSeq(m[1]) {
+			set = append(set, name+"=x")
+		}
 	}
 	for _, engine := range []string{"dagger", "host"} {
 		for _, target := range targets(t) {
 			switch target {
 			case "help", "engine", "packages", "test", "lint", "e2e", "demo":
 				continue
-			case "lock":
+			case "lock", "report":
 				if engine == "host" { // it says what to do instead
 					continue
 				}
@@ -215,52 +212,6 @@ func TestMakefile(t *testing.T) {
 			if !ran {
 				t.Errorf("ENGINE=%s make %s runs nothing", engine, target)
 			}
-		}
-	}
-}
-
-// The tables of settings are those of the structs that are read.
-func TestSettings(t *testing.T) {
-	settings, err := surface.ReadSettings(os.DirFS(repository), "ci/config/aws.go", "ci/verbs/settings.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	tables := map[string][]string{
-		"aws":      {"AWS"},
-		"registry": {"GetECR", "Push", "Cleanup"},
-		"release":  {"Target", "Task", "Release", "Rollback"},
-	}
-	shown := 0
-	page := read(t, "README.md")
-	for _, name := range slices.Sorted(maps.Keys(tables)) {
-		var of []surface.Setting
-		for _, s := range settings {
-			if slices.Contains(tables[name], s.Struct) {
-				of = append(of, s)
-			}
-		}
-		shown += len(of)
-		begin, end := "<!-- settings: "+name+" -->\n", "<!-- end -->"
-		i := strings.Index(page, begin)
-		if i < 0 {
-			t.Fatalf("README.md has no %s", begin)
-		}
-		i += len(begin)
-		length := strings.Index(page[i:], end)
-		want := "\n" + surface.Table(of) + "\n"
-		if got := page[i : i+length]; got != want {
-			if !*update {
-				t.Errorf("README.md: the table of settings %q is not that of the code: run `go test ./ci/docs -update`", name)
-			}
-			page = page[:i] + want + page[i+length:]
-		}
-	}
-	if shown != len(settings) {
-		t.Errorf("%d settings are in the tables, and %d in the code: a struct belongs to no table", shown, len(settings))
-	}
-	if *update {
-		if err := os.WriteFile(filepath.Join(repository, "README.md"), []byte(page), 0o644); err != nil {
-			t.Fatal(err)
 		}
 	}
 }

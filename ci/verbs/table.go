@@ -28,7 +28,7 @@ func registryVerbs() []Verb {
 
   make push BUILD_NUM=42 AWS_ECR_URL=$(make -s get-ecr)`,
 			Settings: &GetECR{},
-			Dagger:   &Function{},
+			Dagger:   &Function{Bare: true},
 			Make:     true,
 		},
 		{
@@ -218,6 +218,8 @@ Exit codes: 0 all as expected; 1 a verdict or a state differs; 2 usage.`,
 				Doc: `Each scenario has a verdict that it must end with, and a state that it must leave
 behind. Time is simulated, and nothing outside is reached. Without --scenario and
 --list it plays all of them.`,
+				Except:  "all",
+				Implied: Implied{Flag: "all", If: `scenario == "" && !list`},
 			},
 			Make: true,
 		},

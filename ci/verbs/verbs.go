@@ -32,7 +32,12 @@ type Function struct {
 	Doc    string // what follows the first line of its comment
 	Build  bool   // it builds the images first, and has the settings of the function build
 	Except string // parameters that would mean nothing here, separated by spaces
+	Bare   bool   // what it returns is one word, without the end of the line
+	Implied
 }
+
+// Implied is a flag of mck that is given if a condition of the parameters holds, in Go.
+type Implied struct{ Flag, If string }
 
 // Group is what verbs such as "env list" have in common; under dagger it is a function that returns an object.
 type Group struct {

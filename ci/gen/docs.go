@@ -1,0 +1,90 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"strings"
+
+	"github.com/magecloudkit/pipeline/ci/config"
+	"github.com/magecloudkit/pipeline/ci/verbs"
+)
+
+// shown are the tables of the README by their names, and the verbs whose settings they show.
+var shown = []struct {
+	name  string
+	verbs []string // nil: those of AWS itself
+}{
+	{"aws", nil},
+	{"registry", []string{"get-ecr", "push", "cleanup"}},
+	{"release", []string{"deploy", "rollback", "history", "run", "env set", "rehearse", "simulate"}},
+}
+
+// tables puts the tables of settings into a page, between their marks.
+func tables(page []byte) ([]byte, error) {
+	text := string(page)
+	for _, t := range shown {
+		var settings []config.Setting
+		if t.verbs == nil {
+			settings = config.Settings(&config.AWS{})
+		}
+		for _, name := range t.verbs {
+			for _, s := range config.Settings(verbs.Find(name).Settings) {
+				if s.Struct != "AWS" {
+					settings = append(settings, s)
+				}
+			}
+		}
+		begin, end := "<!-- settings: "+t.name+" -->\n", "<!-- end -->"
+		before, rest, ok := strings.Cut(text, begin)
+		_, after, ended := strings.Cut(rest, end)
+		if !ok || !ended {
+			return nil, fmt.Errorf("README.md has no %s", begin)
+		}
+		text = before + begin + "\n" + table(settings) + "\n" + end + after
+	}
+	return []byte(text), nil
+}
+
+// table is a Markdown table of settings; one that several verbs have stands there once.
+func table(settings []config.Setting) string {
+	var b bytes.Buffer
+	b.WriteString("| Variable | mck | dagger | Default | Meaning |\n| --- | --- | --- | --- | --- |\n")
+	seen := map[string]bool{}
+	for _, s := range settings {
+		if key := s.Name + " " + s.Flag + " " + s.Dagger; seen[key] {
+			continue
+		} else {
+			seen[key] = true
+		}
+		var names []string
+		for _, n := range s.Names() {
+			if n != "" {
+				names = append(names, code(n))
+			}
+		}
+		flag, dagger, byDefault := "", "", code(s.Default)
+		if s.Flag != "" {
+			flag = code("--" + s.Flag)
+		}
+		if s.Dagger != "" {
+			dagger = code("--" + kebab(strings.TrimPrefix(s.Dagger, "^")))
+		}
+		if s.Required {
+			byDefault = "required"
+		}
+		doc := s.Doc
+		if s.OneOf != nil {
+			doc += ": " + strings.Join(s.OneOf, ", ")
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", strings.Join(names, " or "), flag, dagger, byDefault, strings.ReplaceAll(cmp.Or(doc, "-"), "|", "\\|"))
+	}
+	return b.String()
+}
+
+func code(s string) string {
+	if s == "" {
+		return ""
+	}
+	return "`" + s + "`"
+}

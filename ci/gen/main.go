@@ -1,0 +1,44 @@
+// Command gen writes what follows from the table of verbs (ci/verbs) and from package main's constructor: the Dagger
+// functions of the verbs that speak with AWS, what make hands on, and the README's tables of settings. `go generate` runs
+// it at the root; a test holds the files to it.
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+func main() {
+	files, err := generate(".")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "gen:", err)
+		os.Exit(1)
+	}
+	for name, content := range files {
+		if err := os.WriteFile(name, content, 0o644); err != nil {
+			fmt.Fprintln(os.Stderr, "gen:", err)
+			os.Exit(1)
+		}
+	}
+}
+
+// generate makes all files anew, by their names in the repository.
+func generate(root string) (map[string][]byte, error) {
+	module, err := readModule(filepath.Join(root, "main.go"))
+	if err != nil {
+		return nil, err
+	}
+	functions, err := daggerFunctions(module)
+	if err != nil {
+		return nil, err
+	}
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		return nil, err
+	}
+	if readme, err = tables(readme); err != nil {
+		return nil, err
+	}
+	return map[string][]byte{"verbs.gen.go": functions, "ci/verbs.mk": makefile(module), "README.md": readme}, nil
+}

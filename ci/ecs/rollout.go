@@ -51,6 +51,7 @@ const ServicesPerCall = 10
 type RolloutAPI interface {
 	DescribeServices(context.Context, *awsecs.DescribeServicesInput, ...func(*awsecs.Options)) (*awsecs.DescribeServicesOutput, error)
 	ListServiceDeployments(context.Context, *awsecs.ListServiceDeploymentsInput, ...func(*awsecs.Options)) (*awsecs.ListServiceDeploymentsOutput, error)
+	DescribeServiceDeployments(context.Context, *awsecs.DescribeServiceDeploymentsInput, ...func(*awsecs.Options)) (*awsecs.DescribeServiceDeploymentsOutput, error)
 	DescribeServiceRevisions(context.Context, *awsecs.DescribeServiceRevisionsInput, ...func(*awsecs.Options)) (*awsecs.DescribeServiceRevisionsOutput, error)
 }
 
@@ -83,6 +84,9 @@ type Outcome struct {
 	Successor               string
 	SuccessorTaskDefinition string
 
+	// Stage is where it stood when last seen, if ECS moves traffic in it.
+	Stage Stage
+
 	Desired, Running, Pending int32
 	// Failed is the largest number of failed tasks seen. ECS's own counter
 	// starts again at zero.
@@ -104,6 +108,7 @@ type Sample struct {
 	// Old counts the tasks of other deployments that still run.
 	Old   int32  `json:"old"`
 	State string `json:"state,omitempty"` // ECS's rollout state
+	Stage string `json:"stage,omitempty"` // ECS's lifecycle stage, where it moves traffic
 }
 
 // Event is a line that ECS wrote into a service's events.
@@ -132,6 +137,8 @@ type Follower struct {
 	Random func() float64
 	// All waits for every deployment, even after one has failed.
 	All bool
+
+	blind bool // service deployments may not be read
 }
 
 // The time between two looks grows from the first to the second.
@@ -216,7 +223,11 @@ func (f *Follower) finish(states []*following, rest Verdict, reason string) []Ou
 	out := make([]Outcome, len(states))
 	for i, s := range states {
 		if s.out.Verdict == "" {
-			s.end(rest, reason, f.Clock.Now())
+			why := reason
+			if at := s.out.Stage.String(); at != "" {
+				why += "; it stood " + at
+			}
+			s.end(rest, why, f.Clock.Now())
 		}
 		out[i] = s.out
 	}
@@ -244,6 +255,7 @@ func (f *Follower) look(ctx context.Context, cluster string, open []*following) 
 			errs = append(errs, err)
 			continue
 		}
+		f.stages(ctx, chunk, out.Services)
 		for _, s := range chunk {
 			i := slices.IndexFunc(out.Services, func(svc types.Service) bool { return aws.ToString(svc.ServiceName) == s.out.Service })
 			if i < 0 {
@@ -408,7 +420,7 @@ func (f *Follower) tell(s *following, svc *types.Service, ours *types.Deployment
 		s.out.Failed = max(s.out.Failed, ours.FailedTasks)
 		sample.Desired, sample.Pending, sample.Running, sample.State = ours.DesiredCount, ours.PendingCount, ours.RunningCount, string(ours.RolloutState)
 	}
-	sample.Failed = s.out.Failed
+	sample.Failed, sample.Stage = s.out.Failed, s.out.Stage.Name
 	s.out.Desired, s.out.Running, s.out.Pending = sample.Desired, sample.Running, sample.Pending
 
 	var fresh []Event

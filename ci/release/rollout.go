@@ -387,6 +387,9 @@ func (x *run) followBack(ctx context.Context, targets []ecs.Target) []ecs.Outcom
 func (x *run) follower() ecs.Follower {
 	return ecs.Follower{API: x.ECS, Caller: x.caller, Clock: x.clock, Random: x.random, Progress: func(p ecs.Progress) {
 		line := fmt.Sprintf("%s: %d of %d running, %d pending, %d failed, %d old", p.Service, p.Running, p.Desired, p.Pending, p.Failed, p.Old)
+		if p.Stage != "" {
+			line += ", at " + p.Stage
+		}
 		if p.ETA > 0 {
 			line += fmt.Sprintf(", about %s to go", p.ETA)
 		}

@@ -1,10 +1,13 @@
 package rehearse
 
 import (
+	"fmt"
+
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
 	"github.com/magecloudkit/pipeline/ci/awssim"
+	"github.com/magecloudkit/pipeline/ci/release"
 )
 
 // strategies are ECS's own ways to deploy beside ROLLING, as the web service has them here: with two minutes of bake, an
@@ -68,10 +71,11 @@ func byStrategy() []Scenario {
 		add(Scenario{Name: "an alarm goes off", Want: rolledBack, World: strategy(name, Web), Events: events{{Upon: "ecs:UpdateService", Delay: d(2 * minute), SetFacts: facts{"alarm:errors": "ALARM"}}}})
 		add(Scenario{Name: "a pause that goes on by itself", Want: released, World: strategy(name, Web, pause(test, 3, types.DeploymentLifecycleHookActionContinue))})
 		add(Scenario{Name: "a pause that goes back by itself", Want: rolledBack, World: strategy(name, Web, pause(test, 3, types.DeploymentLifecycleHookActionRollback))})
-		add(Scenario{Name: "a pause longer than the time", Want: timedOut, Also: checks(ServicesRunBefore), World: strategy(name, Web, pause(test, 60, types.DeploymentLifecycleHookActionContinue))})
+		add(Scenario{Name: "a pause longer than the time", Want: timedOut, Also: checks(ServicesRunBefore, said("POST_TEST_TRAFFIC_SHIFT, with 0% of production traffic; it is paused until somebody continues it")), World: strategy(name, Web, pause(test, 60, types.DeploymentLifecycleHookActionContinue))})
 		add(Scenario{Name: "a pause longer than the time, and left", Want: timedOut, World: strategy(name, Web, pause(test, 60, types.DeploymentLifecycleHookActionContinue)), Request: both(noRollback, long)})
 		add(Scenario{Name: "interrupted in the roll, and run again", Want: released, World: strategy(name, Web), SignalOn: "ecs:DescribeServices", SignalAt: 8, Again: true})
 		add(Scenario{Name: "killed in the roll, and run again", Want: released, World: strategy(name, Web), SignalOn: "ecs:DescribeServices", SignalAt: 8, Crash: true, Again: true})
+		add(Scenario{Name: "where it stands may not be read", Want: released, World: strategy(name, Web), Faults: faults{always("ecs:DescribeServiceDeployments", awssim.Denied)}, Also: checks(askedOnce("ecs:DescribeServiceDeployments"))})
 		add(Scenario{Name: "throttled all along", Want: released, World: strategy(name, Web), Faults: faults{{Op: "ecs:Describe*", Kind: awssim.Throttle, Every: 3}}})
 	}
 	return table
@@ -81,5 +85,21 @@ func worlds(a, b world) world {
 	return func(t *awssim.Topology) {
 		a(t)
 		b(t)
+	}
+}
+
+// askedOnce wants a call that is denied not to be made again.
+func askedOnce(op string) Check {
+	return func(s *Stage, _ *release.Result) error {
+		n := 0
+		for _, c := range s.World.Calls() {
+			if c.Op == op {
+				n++
+			}
+		}
+		if n != 1 {
+			return fmt.Errorf("%s was asked for %d times, not once", op, n)
+		}
+		return nil
 	}
 }

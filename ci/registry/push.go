@@ -144,7 +144,7 @@ func (r *Registry) prepare(req Request) ([]*upload, error) {
 		repo := path.Join(req.Prefix, im.Name)
 		u := &upload{Image: im, before: map[string]*remote.Descriptor{}}
 		var err error
-		if u.repo, err = name.NewRepository(r.host.RegistryStr()+"/"+repo, name.StrictValidation); err != nil {
+		if u.repo, err = name.NewRepository(r.host.RegistryStr()+"/"+repo, r.names...); err != nil {
 			return nil, fmt.Errorf("%q cannot be a repository's name: %w", repo, err)
 		}
 		for _, tag := range append([]string{req.Tag}, req.Tags...) {

@@ -650,6 +650,46 @@ func TestPushKeepsOffTheClear(t *testing.T) {
 	}
 }
 
+// A registry that is said to be in the clear is reached by a name, as a simulated AWS is from a container; nothing else is,
+// and Amazon's never.
+func TestPushInTheClear(t *testing.T) {
+	c := newCloud(t)
+	server := httptest.NewServer(c.Handler())
+	t.Cleanup(server.Close)
+	if err := c.SetRegistryEndpoint(server.URL); err != nil {
+		t.Fatal(err)
+	}
+	o := c.options()
+	o.Plain = true
+	o.Transport = roundTripper(func(req *http.Request) (*http.Response, error) {
+		if req.URL.Scheme != "http" { // the client looks for TLS first
+			return nil, errors.New("no TLS here")
+		}
+		if req.URL.Host != "aws:4566" {
+			t.Errorf("%s was sent in the clear", req.URL)
+		}
+		there := req.Clone(req.Context())
+		there.URL.Host, there.Host = strings.TrimPrefix(server.URL, "http://"), req.URL.Host
+		resp, err := http.DefaultTransport.RoundTrip(there)
+		if err == nil {
+			resp.Request = req
+		}
+		return resp, err
+	})
+	r, err := registry.New("aws:4566", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req := request(t, "301", "code")
+	req.Create = true
+	if _, err := r.Push(t.Context(), req); err != nil {
+		t.Error(err)
+	}
+	if _, err := registry.New("111111111111.dkr.ecr.us-east-1.amazonaws.com", o); err == nil || !strings.Contains(err.Error(), "never reached without TLS") {
+		t.Errorf("Amazon's registry in the clear: %v", err)
+	}
+}
+
 func TestPushRefusesBadRequests(t *testing.T) {
 	c := newCloud(t)
 	good := build(t, "300", "code")

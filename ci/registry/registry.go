@@ -38,6 +38,7 @@ type Options struct {
 	Transport http.RoundTripper // nil: go-containerregistry's
 	Now       func() time.Time  // measures durations, and tells when ECR's token ends
 	Progress  func(line string) // is told what happens, from several goroutines; nil: nobody is
+	Plain     bool              // it is reached over http: allowed for one that is not Amazon's, such as a simulated AWS
 	Jobs      int               // blobs sent at the same time; 4 unless set
 	Pause     time.Duration     // before the first repetition of a failed request; 1 s unless set. It doubles.
 }
@@ -45,7 +46,8 @@ type Options struct {
 // Registry is a registry to push to.
 type Registry struct {
 	host    name.Registry
-	account *string // of an ECR registry, where its address names one
+	names   []name.Option // how names of it are read
+	account *string       // of an ECR registry, where its address names one
 	ecr     ECR
 	o       Options
 	remote  []remote.Option
@@ -68,7 +70,15 @@ func ParseECRAddress(host string) (account, region string, ok bool) {
 
 // New makes a registry of its address, host[:port]. No request is sent yet.
 func New(host string, o Options) (*Registry, error) {
-	reg, err := name.NewRegistry(host, name.StrictValidation)
+	_, _, amazons := ParseECRAddress(host)
+	if o.Plain && amazons {
+		return nil, fmt.Errorf("the registry %s is Amazon's, and is never reached without TLS", host)
+	}
+	options := []name.Option{name.StrictValidation}
+	if o.Plain {
+		options = append(options, name.Insecure)
+	}
+	reg, err := name.NewRegistry(host, options...)
 	if err != nil {
 		return nil, fmt.Errorf("the registry's address %q is not valid: it must be host[:port], without https:// and without a path", host)
 	}
@@ -81,12 +91,16 @@ func New(host string, o Options) (*Registry, error) {
 	if o.Progress == nil {
 		o.Progress = func(string) {}
 	}
-	r := &Registry{host: reg, ecr: o.ECR, o: o}
+	r := &Registry{host: reg, names: options, ecr: o.ECR, o: o}
 	base := o.Transport
 	if base == nil {
 		base = remote.DefaultTransport
 	}
-	retry := &throttled{inner: &metered{base}, backoff: func() backoff.BackOff {
+	plain := ""
+	if o.Plain {
+		plain = host
+	}
+	retry := &throttled{inner: &metered{base, plain}, backoff: func() backoff.BackOff {
 		b := backoff.NewExponentialBackOff()
 		b.InitialInterval, b.Multiplier = o.Pause, 2
 		return b

@@ -28,10 +28,13 @@ func withMeter(ctx context.Context, m *meter) context.Context {
 
 // metered counts what goes over the wire, and keeps credentials off any wire that is in the clear: go-containerregistry
 // falls back to http for all private addresses, not just for this machine.
-type metered struct{ inner http.RoundTripper }
+type metered struct {
+	inner http.RoundTripper
+	plain string // host[:port] that may be reached in the clear all the same
+}
 
 func (t *metered) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.URL.Scheme != "https" && !loopback(req.URL.Hostname()) {
+	if req.URL.Scheme != "https" && !loopback(req.URL.Hostname()) && (t.plain == "" || req.URL.Host != t.plain) {
 		return nil, fmt.Errorf("the registry %s does not speak TLS; only one on this machine may be reached without", req.URL.Host)
 	}
 	if m, ok := req.Context().Value(meterKey{}).(*meter); ok && req.Body != nil && req.Body != http.NoBody {

@@ -134,9 +134,9 @@ func openRegistry(ctx context.Context, e *env, s verbs.Push) (*registry.Registry
 	if isECR {
 		s.Region = region
 	}
-	// Where AWS is not Amazon's, its ECR is known by standing at the same address.
+	// Where AWS is not Amazon's, its ECR is known by standing at the same address. It speaks what AWS speaks there.
 	if u, err := url.Parse(s.Endpoint); err == nil && u.Host != "" && u.Host == address {
-		isECR = true
+		isECR, o.Plain = true, u.Scheme == "http"
 	}
 	if address != "" && !isECR {
 		o.Keychain = authn.DefaultKeychain

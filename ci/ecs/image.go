@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/magecloudkit/pipeline/ci/registry/ecrhost"
 )
 
 // Reference is a container image reference taken apart:
@@ -21,7 +23,6 @@ var (
 	hostPattern   = regexp.MustCompile(`^(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[0-9a-fA-F:.]+\])(?::[0-9]+)?$`)
 	tagPattern    = regexp.MustCompile(`^\w[\w.-]{0,127}$`)
 	digestPattern = regexp.MustCompile(`^[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[0-9a-fA-F]{32,}$`)
-	ecrPattern    = regexp.MustCompile(`^([0-9]{12})\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|on\.aws|on\.amazonwebservices\.com\.cn)$`)
 )
 
 // ParseReference takes an image reference apart, by the grammar that Docker and
@@ -97,11 +98,7 @@ func (r Reference) InAny(repositories []string) bool {
 
 // ECR tells whether the registry is a private Amazon ECR registry, and whose.
 func (r Reference) ECR() (account, region string, ok bool) {
-	m := ecrPattern.FindStringSubmatch(r.Registry)
-	if m == nil {
-		return "", "", false
-	}
-	return m[1], m[2], true
+	return ecrhost.Parse(r.Registry)
 }
 
 // Move says which version of a repository's image is wanted. With a digest the

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -20,6 +19,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/magecloudkit/pipeline/ci/registry/ecrhost"
 )
 
 // ECR is what a push asks of Amazon ECR. *ecr.Client has it.
@@ -54,18 +54,10 @@ type Registry struct {
 	pusher  *remote.Pusher
 }
 
-// address is what Amazon calls a registry, in all partitions:
-// https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html
-var address = regexp.MustCompile(`^([0-9]{12})\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|amazonaws\.eu|on\.aws|on\.amazonwebservices\.com\.cn)$`)
-
 // ParseECRAddress reads the account and the region out of an address of Amazon ECR, such as
 // 111111111111.dkr.ecr.us-east-1.amazonaws.com. ok is false for any other registry's.
 func ParseECRAddress(host string) (account, region string, ok bool) {
-	m := address.FindStringSubmatch(host)
-	if m == nil {
-		return "", "", false
-	}
-	return m[1], m[2], true
+	return ecrhost.Parse(host)
 }
 
 // New makes a registry of its address, host[:port]. No request is sent yet.

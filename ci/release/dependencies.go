@@ -2,6 +2,7 @@ package release
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"strings"
 
@@ -24,9 +25,14 @@ type logGroup struct{ name, region string }
 type dependencies struct {
 	roles      []string // ARNs
 	secrets    []string // Secrets Manager ARNs, without key, stage and version
+	keys       []secretKey
 	parameters []string // SSM names or ARNs
 	groups     []logGroup
 }
+
+// secretKey is a key of the JSON object that a version of a secret holds. Stage
+// and version are empty for the current one.
+type secretKey struct{ secret, key, stage, version string }
 
 func add[T comparable](list *[]T, item T) {
 	if !slices.Contains(*list, item) {
@@ -78,7 +84,14 @@ func (d *dependencies) value(from string) {
 	a, err := arn.Parse(from)
 	if err == nil && a.Service == "secretsmanager" {
 		parts := strings.SplitN(from, ":", 8)
-		add(&d.secrets, strings.Join(parts[:min(7, len(parts))], ":"))
+		id := strings.Join(parts[:min(7, len(parts))], ":")
+		add(&d.secrets, id)
+		if len(parts) == 8 {
+			of := append(strings.Split(parts[7], ":"), "", "")
+			if of[0] != "" {
+				add(&d.keys, secretKey{id, of[0], of[1], of[2]})
+			}
+		}
 		return
 	}
 	if from != "" {
@@ -94,7 +107,9 @@ func (x *run) checkDependencies(ctx context.Context) {
 		x.checkRole(ctx, role)
 	}
 	for _, s := range d.secrets {
-		x.checkSecret(ctx, s)
+		if x.checkSecret(ctx, s) {
+			x.checkKeys(ctx, s, d.keys)
+		}
 	}
 	x.checkParameters(ctx, d.parameters)
 	for _, g := range d.groups {
@@ -136,23 +151,75 @@ func (x *run) checkRole(ctx context.Context, role string) {
 	}
 }
 
-func (x *run) checkSecret(ctx context.Context, id string) {
+// inRegionOf asks where the secret or parameter is.
+func inRegionOf(id string) func(*secretsmanager.Options) {
+	return func(o *secretsmanager.Options) {
+		if r := regionOf(id); r != "" {
+			o.Region = r
+		}
+	}
+}
+
+// checkSecret reports whether there is anything to read in a secret.
+func (x *run) checkSecret(ctx context.Context, id string) bool {
 	subject := "secret " + id
 	out, err := ask(ctx, x, "Secrets Manager", "DescribeSecret", func(ctx context.Context) (*secretsmanager.DescribeSecretOutput, error) {
-		return x.Secrets.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: aws.String(id)}, func(o *secretsmanager.Options) {
-			if r := regionOf(id); r != "" {
-				o.Region = r
-			}
-		})
+		return x.Secrets.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: aws.String(id)}, inRegionOf(id))
 	})
 	switch {
 	case err == nil && out.DeletedDate != nil:
 		x.find(SeverityError, subject, "restore it", "is scheduled for deletion, so that no task could read it")
 	case err == nil:
+		return true
 	case ecs.Code(err) == "ResourceNotFoundException":
 		x.find(SeverityError, subject, "create it, or set another one with --secret", "does not exist, so that no task could start")
 	default:
 		x.unread(subject, "secretsmanager:DescribeSecret", err)
+	}
+	return false
+}
+
+// checkKeys reports which of the keys that are wanted of a secret its value does
+// not have: ECS starts no task then. The value itself goes nowhere.
+func (x *run) checkKeys(ctx context.Context, id string, keys []secretKey) {
+	read := map[secretKey]map[string]json.RawMessage{} // by version
+	for _, k := range keys {
+		if k.secret != id {
+			continue
+		}
+		subject := "secret " + id
+		version := secretKey{secret: id, stage: k.stage, version: k.version}
+		members, ok := read[version]
+		if !ok {
+			out, err := ask(ctx, x, "Secrets Manager", "GetSecretValue", func(ctx context.Context) (*secretsmanager.GetSecretValueOutput, error) {
+				in := secretsmanager.GetSecretValueInput{SecretId: aws.String(id)}
+				if k.stage != "" {
+					in.VersionStage = aws.String(k.stage)
+				}
+				if k.version != "" {
+					in.VersionId = aws.String(k.version)
+				}
+				return x.Secrets.GetSecretValue(ctx, &in, inRegionOf(id))
+			})
+			switch {
+			case ecs.Code(err) == "ResourceNotFoundException":
+				x.find(SeverityError, subject, "give it one, or set another one with --secret", "has no value of that version, so that no task could start")
+				return
+			case ecs.Denied(err):
+				x.note(LevelInfo, "%s: whether it has the keys that are named is not checked (secretsmanager:GetSecretValue is not allowed)", subject)
+				return
+			case err != nil:
+				x.unread(subject, "secretsmanager:GetSecretValue", err)
+				return
+			}
+			if json.Unmarshal([]byte(aws.ToString(out.SecretString)), &members) != nil {
+				members = nil // no JSON object: it has no key at all
+			}
+			read[version] = members
+		}
+		if _, ok := members[k.key]; !ok {
+			x.find(SeverityError, subject, "add the key to the secret, or name another one", "has no JSON key %q, so that no task could start", k.key)
+		}
 	}
 }
 

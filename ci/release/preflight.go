@@ -485,7 +485,7 @@ func (x *run) readSource(ctx context.Context) {
 			continue
 		}
 		containers := td.TaskDefinition.ContainerDefinitions
-		refs := ecs.Images(containers, ownOf(x.req.Repositories, containers))
+		refs := ecs.Images(containers, ownOf(x.req.Repositories, td))
 		b := buildOf(td, refs)
 		switch {
 		case b == "":
@@ -580,18 +580,29 @@ func buildOf(td *awsecs.DescribeTaskDefinitionOutput, refs []ecs.Reference) stri
 }
 
 // ownOf is the list of the store's own repositories as far as one task
-// definition tells: those asked for, or all that are in a private ECR registry.
-func ownOf(asked []string, containers []types.ContainerDefinition) []string {
+// definition tells: those asked for, or all that are in the private ECR registry
+// of its own account. A sidecar of AWS's (a log router, App Mesh) is in an account
+// of AWS's, and no build of the store is there.
+func ownOf(asked []string, td *awsecs.DescribeTaskDefinitionOutput) []string {
 	if len(asked) > 0 {
 		return asked
 	}
+	return inAccount(accountOf(aws.ToString(td.TaskDefinition.TaskDefinitionArn)), td.TaskDefinition.ContainerDefinitions)
+}
+
+func accountOf(id string) string {
+	a, _ := arn.Parse(id) // no ARN has no account
+	return a.AccountID
+}
+
+func inAccount(account string, containers []types.ContainerDefinition) []string {
 	var own []string
 	for _, c := range containers {
 		ref, err := ecs.ParseReference(aws.ToString(c.Image))
 		if err != nil {
 			continue
 		}
-		if _, _, ok := ref.ECR(); ok && !slices.Contains(own, ref.Repository()) {
+		if of, _, ok := ref.ECR(); ok && of == account && !slices.Contains(own, ref.Repository()) {
 			own = append(own, ref.Repository())
 		}
 	}
@@ -604,7 +615,7 @@ func (x *run) ownRepositories() {
 		return
 	}
 	for _, p := range x.revs {
-		for _, n := range ownOf(nil, p.base.ContainerDefinitions) {
+		for _, n := range inAccount(accountOf(p.arn()), p.base.ContainerDefinitions) {
 			if !slices.Contains(x.own, n) {
 				x.own = append(x.own, n)
 			}

@@ -289,7 +289,7 @@ func (r *Releaser) History(ctx context.Context, req Request, n int) ([]Past, err
 			if td != nil {
 				past.By = ecs.Tag(td.Tags, TagBy)
 				containers := td.TaskDefinition.ContainerDefinitions
-				past.Build = buildOf(td, ecs.Images(containers, ownOf(req.Repositories, containers)))
+				past.Build = buildOf(td, ecs.Images(containers, ownOf(req.Repositories, td)))
 			}
 			out = append(out, past)
 		}

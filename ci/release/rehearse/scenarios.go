@@ -83,6 +83,7 @@ func Scenarios() []Scenario {
 		}},
 		{Name: "several web containers", Want: released, World: severalWeb},
 		{Name: "repositories not named", Want: released, Request: func(r *release.Request) { r.Repositories = nil }, World: noForeignECR},
+		{Name: "a sidecar in AWS's own registry, repositories not named", Want: released, Request: func(r *release.Request) { r.Repositories = nil }, World: sidecarOfAWS, Also: checks(sidecarIs(logRouter))},
 		{Name: "old revisions deregistered", Want: released, First: asks(build(Build), build("302"), build(Build)), Request: func(r *release.Request) { r.Build = "302"; r.KeepRevisions = 1 }, Also: checks(calledTimes("ecs:DeregisterTaskDefinition", 6), returnable)},
 		{Name: "who releases is asked of AWS", Want: released, Request: func(r *release.Request) { r.By = "" }, Also: checks(releasedBy("user/deployer"))},
 
@@ -96,6 +97,10 @@ func Scenarios() []Scenario {
 		{Name: "secret missing", Want: refused, Request: func(r *release.Request) {
 			r.Edits.Secrets = []ecs.Variable{{Name: "NEW", Value: "arn:aws:secretsmanager:us-east-1:111111111111:secret:production/nobody"}}
 		}},
+		{Name: "key of a secret missing", Want: refused, Request: func(r *release.Request) {
+			r.Edits.Secrets = []ecs.Variable{{Name: "NEW", Value: "arn:aws:secretsmanager:us-east-1:111111111111:secret:production/magento:MYSQL_PASSWROD::"}}
+		}, Also: checks(NothingChanged)},
+		{Name: "not allowed to look into secrets", Want: released, Faults: faults{always("secretsmanager:GetSecretValue", awssim.Denied)}},
 		{Name: "parameter missing", Want: refused, Request: func(r *release.Request) {
 			r.Edits.Secrets = []ecs.Variable{{Name: "NEW", Value: "/production/nobody"}}
 		}},
@@ -615,6 +620,13 @@ func cronWithQueue(t *awssim.Topology) {
 
 func noForeignECR(*awssim.Topology) {}
 
+// logRouter is as AWS documents it: in the registry of an account of AWS's.
+const logRouter = "222222222222.dkr.ecr.us-east-1.amazonaws.com/aws-for-fluent-bit:stable"
+
+func sidecarOfAWS(t *awssim.Topology) {
+	definition(t, Web).ContainerDefinitions[2].Image = aws.String(logRouter)
+}
+
 func sidecarDigest(t *awssim.Topology) {
 	c := definition(t, Web).ContainerDefinitions
 	c[2].Image = aws.String("public.ecr.aws/datadog/agent@sha256:" + strings.Repeat("ab", 32))
@@ -976,15 +988,21 @@ func onlyRegistry(host string) Check {
 	}
 }
 
-func sidecarKept(s *Stage, _ *release.Result) error {
-	td, err := s.current(Web)
-	if err != nil {
-		return err
+func sidecarKept(s *Stage, r *release.Result) error {
+	return sidecarIs("public.ecr.aws/datadog/agent@sha256:"+strings.Repeat("ab", 32))(s, r)
+}
+
+func sidecarIs(image string) func(*Stage, *release.Result) error {
+	return func(s *Stage, _ *release.Result) error {
+		td, err := s.current(Web)
+		if err != nil {
+			return err
+		}
+		if got := *td.ContainerDefinitions[2].Image; got != image {
+			return fmt.Errorf("the sidecar became %s", got)
+		}
+		return nil
 	}
-	if got := *td.ContainerDefinitions[2].Image; got != "public.ecr.aws/datadog/agent@sha256:"+strings.Repeat("ab", 32) {
-		return fmt.Errorf("the sidecar became %s", got)
-	}
-	return nil
 }
 
 // everyFieldKept compares the revision with the one before, field by field.

@@ -31,14 +31,14 @@ func read(t *testing.T, name string) string {
 	return string(raw)
 }
 
-// pages are the README and docs/.
+// pages are the README, CONTRIBUTING and docs/.
 func pages(t *testing.T) []string {
 	t.Helper()
 	found, err := fs.Glob(os.DirFS(repository), "docs/*.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return append([]string{"README.md"}, found...)
+	return append([]string{"README.md", "CONTRIBUTING.md"}, found...)
 }
 
 var mck = sync.OnceValues(func() (surface.Verbs, error) {

@@ -590,6 +590,13 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg webhookUrl", err))
 				}
 			}
+			var webhookToken *dagger.Secret
+			if inputArgs["webhookToken"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["webhookToken"]), &webhookToken)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg webhookToken", err))
+				}
+			}
 			var secret bool
 			if inputArgs["secret"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["secret"]), &secret)
@@ -604,7 +611,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Environment).Set(&parent, ctx, variables, container, console, taskTimeout, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, secret, asJson)
+			return (*Environment).Set(&parent, ctx, variables, container, console, taskTimeout, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, secret, asJson)
 		case "Unset":
 			var parent Environment
 			err = json.Unmarshal(parentJSON, &parent)
@@ -786,6 +793,13 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg webhookUrl", err))
 				}
 			}
+			var webhookToken *dagger.Secret
+			if inputArgs["webhookToken"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["webhookToken"]), &webhookToken)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg webhookToken", err))
+				}
+			}
 			var asJson bool
 			if inputArgs["asJson"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["asJson"]), &asJson)
@@ -793,7 +807,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Environment).Unset(&parent, ctx, names, container, console, taskTimeout, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, asJson)
+			return (*Environment).Unset(&parent, ctx, names, container, console, taskTimeout, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, asJson)
 		default:
 			return nil, fmt.Errorf("unknown function %s", fnName)
 		}
@@ -1162,6 +1176,13 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg webhookUrl", err))
 				}
 			}
+			var webhookToken *dagger.Secret
+			if inputArgs["webhookToken"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["webhookToken"]), &webhookToken)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg webhookToken", err))
+				}
+			}
 			var env []string
 			if inputArgs["env"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["env"]), &env)
@@ -1190,7 +1211,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Magecloudkit).Deploy(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, buildNum, from, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, env, secret, unset, asJson)
+			return (*Magecloudkit).Deploy(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, buildNum, from, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, env, secret, unset, asJson)
 		case "Diff":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)
@@ -1414,6 +1435,13 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg webhookUrl", err))
 				}
 			}
+			var webhookToken *dagger.Secret
+			if inputArgs["webhookToken"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["webhookToken"]), &webhookToken)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg webhookToken", err))
+				}
+			}
 			var env []string
 			if inputArgs["env"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["env"]), &env)
@@ -1442,7 +1470,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Magecloudkit).Diff(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, buildNum, from, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, env, secret, unset, asJson)
+			return (*Magecloudkit).Diff(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, buildNum, from, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, env, secret, unset, asJson)
 		case "Env":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)
@@ -2170,6 +2198,13 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg webhookUrl", err))
 				}
 			}
+			var webhookToken *dagger.Secret
+			if inputArgs["webhookToken"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["webhookToken"]), &webhookToken)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg webhookToken", err))
+				}
+			}
 			var env []string
 			if inputArgs["env"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["env"]), &env)
@@ -2198,7 +2233,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Magecloudkit).Verify(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, buildNum, from, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, env, secret, unset, asJson)
+			return (*Magecloudkit).Verify(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, buildNum, from, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, env, secret, unset, asJson)
 		case "":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)

@@ -326,6 +326,10 @@ func (m *Magecloudkit) Deploy(
 	//
 	// +optional
 	webhookUrl *dagger.Secret,
+	// Bearer token that the webhook is sent with.
+	//
+	// +optional
+	webhookToken *dagger.Secret,
 	// Set an environment variable: NAME=VALUE, or CONTAINER/NAME=VALUE.
 	//
 	// +optional
@@ -375,6 +379,7 @@ func (m *Magecloudkit) Deploy(
 	c.secret("DATADOG_API_KEY", datadogApiKey)
 	c.variable("DD_SITE", datadogSite)
 	c.secret("MCK_WEBHOOK_URL", webhookUrl)
+	c.secret("MCK_WEBHOOK_TOKEN", webhookToken)
 	c.list("env", env)
 	c.list("secret", secret)
 	c.list("unset", unset)
@@ -597,6 +602,10 @@ func (m *Magecloudkit) Verify(
 	//
 	// +optional
 	webhookUrl *dagger.Secret,
+	// Bearer token that the webhook is sent with.
+	//
+	// +optional
+	webhookToken *dagger.Secret,
 	// Set an environment variable: NAME=VALUE, or CONTAINER/NAME=VALUE.
 	//
 	// +optional
@@ -646,6 +655,7 @@ func (m *Magecloudkit) Verify(
 	c.secret("DATADOG_API_KEY", datadogApiKey)
 	c.variable("DD_SITE", datadogSite)
 	c.secret("MCK_WEBHOOK_URL", webhookUrl)
+	c.secret("MCK_WEBHOOK_TOKEN", webhookToken)
 	c.list("env", env)
 	c.list("secret", secret)
 	c.list("unset", unset)
@@ -779,6 +789,10 @@ func (m *Magecloudkit) Diff(
 	//
 	// +optional
 	webhookUrl *dagger.Secret,
+	// Bearer token that the webhook is sent with.
+	//
+	// +optional
+	webhookToken *dagger.Secret,
 	// Set an environment variable: NAME=VALUE, or CONTAINER/NAME=VALUE.
 	//
 	// +optional
@@ -828,6 +842,7 @@ func (m *Magecloudkit) Diff(
 	c.secret("DATADOG_API_KEY", datadogApiKey)
 	c.variable("DD_SITE", datadogSite)
 	c.secret("MCK_WEBHOOK_URL", webhookUrl)
+	c.secret("MCK_WEBHOOK_TOKEN", webhookToken)
 	c.list("env", env)
 	c.list("secret", secret)
 	c.list("unset", unset)
@@ -944,6 +959,10 @@ func (e *Environment) Set(
 	//
 	// +optional
 	webhookUrl *dagger.Secret,
+	// Bearer token that the webhook is sent with.
+	//
+	// +optional
+	webhookToken *dagger.Secret,
 	// The values are ARNs of secrets or parameters.
 	//
 	// +optional
@@ -978,6 +997,7 @@ func (e *Environment) Set(
 	c.secret("DATADOG_API_KEY", datadogApiKey)
 	c.variable("DD_SITE", datadogSite)
 	c.secret("MCK_WEBHOOK_URL", webhookUrl)
+	c.secret("MCK_WEBHOOK_TOKEN", webhookToken)
 	c.on("secret", secret)
 	c.on("json", asJson)
 	c.words(variables)
@@ -1093,6 +1113,10 @@ func (e *Environment) Unset(
 	//
 	// +optional
 	webhookUrl *dagger.Secret,
+	// Bearer token that the webhook is sent with.
+	//
+	// +optional
+	webhookToken *dagger.Secret,
 	// Print the result as one JSON document.
 	//
 	// +optional
@@ -1123,6 +1147,7 @@ func (e *Environment) Unset(
 	c.secret("DATADOG_API_KEY", datadogApiKey)
 	c.variable("DD_SITE", datadogSite)
 	c.secret("MCK_WEBHOOK_URL", webhookUrl)
+	c.secret("MCK_WEBHOOK_TOKEN", webhookToken)
 	c.on("json", asJson)
 	c.words(names)
 	c.reports = true

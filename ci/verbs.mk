@@ -56,7 +56,8 @@ dagger-deploy = $(call flag,--cluster,MCK_CLUSTER ECS_CLUSTER) \
 	$(call flag,--new-relic-entity-guid,NEW_RELIC_ENTITY_GUID) \
 	$(call secret,--datadog-api-key,DATADOG_API_KEY DD_API_KEY) \
 	$(call flag,--datadog-site,DD_SITE) \
-	$(call secret,--webhook-url,MCK_WEBHOOK_URL)
+	$(call secret,--webhook-url,MCK_WEBHOOK_URL) \
+	$(call secret,--webhook-token,MCK_WEBHOOK_TOKEN)
 
 dagger-rollback = $(call flag,--cluster,MCK_CLUSTER ECS_CLUSTER) \
 	$(call flag,--service,MCK_SERVICES ECS_SERVICES) \
@@ -104,7 +105,8 @@ dagger-verify = $(call flag,--cluster,MCK_CLUSTER ECS_CLUSTER) \
 	$(call flag,--new-relic-entity-guid,NEW_RELIC_ENTITY_GUID) \
 	$(call secret,--datadog-api-key,DATADOG_API_KEY DD_API_KEY) \
 	$(call flag,--datadog-site,DD_SITE) \
-	$(call secret,--webhook-url,MCK_WEBHOOK_URL)
+	$(call secret,--webhook-url,MCK_WEBHOOK_URL) \
+	$(call secret,--webhook-token,MCK_WEBHOOK_TOKEN)
 
 dagger-diff = $(call flag,--cluster,MCK_CLUSTER ECS_CLUSTER) \
 	$(call flag,--service,MCK_SERVICES ECS_SERVICES) \
@@ -136,7 +138,8 @@ dagger-diff = $(call flag,--cluster,MCK_CLUSTER ECS_CLUSTER) \
 	$(call flag,--new-relic-entity-guid,NEW_RELIC_ENTITY_GUID) \
 	$(call secret,--datadog-api-key,DATADOG_API_KEY DD_API_KEY) \
 	$(call flag,--datadog-site,DD_SITE) \
-	$(call secret,--webhook-url,MCK_WEBHOOK_URL)
+	$(call secret,--webhook-url,MCK_WEBHOOK_URL) \
+	$(call secret,--webhook-token,MCK_WEBHOOK_TOKEN)
 
 dagger-status = $(call flag,--cluster,MCK_CLUSTER ECS_CLUSTER) \
 	$(call flag,--service,MCK_SERVICES ECS_SERVICES) \

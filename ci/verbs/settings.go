@@ -100,6 +100,7 @@ type Release struct {
 	DatadogKey     config.Secret `env:"DATADOG_API_KEY" or:"DD_API_KEY" doc:"Datadog API key, for an event"`
 	DatadogSite    string        `env:"DD_SITE,default=datadoghq.com" dagger:"datadogSite" doc:"Datadog site"`
 	Webhook        config.Secret `env:"MCK_WEBHOOK_URL" doc:"address that is sent the release as JSON"`
+	WebhookToken   config.Secret `env:"MCK_WEBHOOK_TOKEN" doc:"bearer token that the webhook is sent with"`
 	CircleCI       bool          `env:"CIRCLECI" dagger:"-" doc:"set by CircleCI in its jobs"`
 	CircleEnv      string        `env:"MCK_CIRCLECI_ENVIRONMENT" flag:"circleci-environment" dagger:"-" doc:"environment of CircleCI's release markers"`
 	CircleApp      string        `env:"MCK_CIRCLECI_COMPONENT,default=magento" flag:"circleci-component" dagger:"-" doc:"component of CircleCI's release markers"`

@@ -71,7 +71,11 @@ func markers(s verbs.Release, client *http.Client) []release.Marker {
 		m = append(m, release.Datadog{Key: s.DatadogKey.Reveal(), URL: "https://api." + s.DatadogSite + "/api/v1/events", HTTP: client})
 	}
 	if s.Webhook != "" {
-		m = append(m, release.Webhook{URL: s.Webhook.Reveal(), HTTP: client})
+		hook := release.Webhook{URL: s.Webhook.Reveal(), HTTP: client}
+		if s.WebhookToken != "" {
+			hook.Header = http.Header{"Authorization": {"Bearer " + s.WebhookToken.Reveal()}}
+		}
+		m = append(m, hook)
 	}
 	if s.CircleCI && s.CircleEnv != "" {
 		m = append(m, release.CircleCI{Environment: s.CircleEnv, Component: s.CircleApp, Run: func(ctx context.Context, args ...string) error {

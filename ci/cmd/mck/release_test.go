@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -155,6 +156,27 @@ func TestRehearseCommand(t *testing.T) {
 	}
 	if code, out, _ = mck(t, nil, "rehearse", "--list"); code != 0 || strings.Count(out, "\n") < 50 {
 		t.Errorf("exit code %d, %d scenarios", code, strings.Count(out, "\n"))
+	}
+}
+
+// TestWebhookToken: the webhook proves who sends it, if it has something to prove it with.
+func TestWebhookToken(t *testing.T) {
+	var got []string
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = append(got, r.Header.Get("Authorization")) }))
+	defer server.Close()
+	for _, vars := range []map[string]string{{"MCK_WEBHOOK_URL": server.URL}, {"MCK_WEBHOOK_URL": server.URL, "MCK_WEBHOOK_TOKEN": "t0ken"}} {
+		var s verbs.Release
+		if err := config.Load(t.Context(), &s, config.Environment(func(name string) (string, bool) { v, ok := vars[name]; return v, ok })); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range markers(s, server.Client()) {
+			if err := m.End(t.Context(), release.MarkerInfo{}); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if !slices.Equal(got, []string{"", "Bearer t0ken"}) {
+		t.Errorf("the webhook was sent with %q", got)
 	}
 }
 

@@ -16,6 +16,24 @@ type runToken struct {
 	tasks  []*task
 }
 
+// again answers a call that comes with a token that was used.
+func (r *runToken) again(token string, params []byte) (*ecs.RunTaskOutput, error) {
+	if !bytes.Equal(r.params, params) {
+		c := wire.Errf("ConflictException", "The clientToken %s was used before with other parameters.", token)
+		ids := []string{}
+		for _, t := range r.tasks {
+			ids = append(ids, t.arn)
+		}
+		c.Fields = map[string]any{"resourceIds": ids}
+		return nil, c
+	}
+	out := &ecs.RunTaskOutput{Tasks: []types.Task{}, Failures: []types.Failure{}}
+	for _, t := range r.tasks {
+		out.Tasks = append(out.Tasks, t.view())
+	}
+	return out, nil
+}
+
 // badRole returns a role of a task that ECS cannot assume; "" if there is none.
 func (e *API) badRole(def *types.TaskDefinition, over *types.TaskOverride) string {
 	roles := []*string{def.ExecutionRoleArn, def.TaskRoleArn}
@@ -47,19 +65,7 @@ func (e *API) Run(in *ecs.RunTaskInput) (*ecs.RunTaskOutput, error) {
 	token := value(in.ClientToken)
 	params := wire.EncodeJSON(in)
 	if before := e.tokens[token]; before != nil && token != "" {
-		if !bytes.Equal(before.params, params) {
-			c := wire.Errf("ConflictException", "The clientToken %s was used before with other parameters.", token)
-			ids := []string{}
-			for _, t := range before.tasks {
-				ids = append(ids, t.arn)
-			}
-			c.Fields = map[string]any{"resourceIds": ids}
-			return nil, c
-		}
-		for _, t := range before.tasks {
-			out.Tasks = append(out.Tasks, t.view())
-		}
-		return out, nil
+		return before.again(token, params)
 	}
 	count := int32(1)
 	if in.Count != nil {
@@ -72,21 +78,8 @@ func (e *API) Run(in *ecs.RunTaskInput) (*ecs.RunTaskOutput, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkTags(in.Tags); err != nil {
+	if err := rev.checkRun(in); err != nil {
 		return nil, err
-	}
-	if len(value(in.StartedBy)) > 128 {
-		return nil, wire.Errf("InvalidParameterException", "startedBy can be at most 128 characters long.")
-	}
-	if o := in.Overrides; o != nil {
-		for _, c := range o.ContainerOverrides {
-			if rev.container(value(c.Name)) == nil {
-				return nil, wire.Errf("InvalidParameterException", "Override for container named %s is not a container in the TaskDefinition.", value(c.Name))
-			}
-		}
-		if n := len(wire.EncodeJSON(o)); n > 8192 {
-			return nil, wire.Errf("InvalidParameterException", "Container Overrides length must be at most 8192, and is %d.", n)
-		}
 	}
 	launch, providers := in.LaunchType, in.CapacityProviderStrategy
 	if launch == "" && len(providers) == 0 {
@@ -107,20 +100,12 @@ func (e *API) Run(in *ecs.RunTaskInput) (*ecs.RunTaskOutput, error) {
 	}
 	started := &runToken{params: params}
 	for range count {
-		t := e.newTask(cl, rev, in.Overrides, nil)
-		t.launch, t.network, t.execute, t.tags = launch, in.NetworkConfiguration, in.EnableExecuteCommand, in.Tags
-		if fargate {
-			t.launch, t.platform = types.LaunchTypeFargate, in.PlatformVersion
+		t := e.standalone(cl, rev, in, fargate)
+		if t.launch == "" && !fargate {
+			t.launch = launch
 		}
 		if len(providers) > 0 {
 			t.provider = providers[0].CapacityProvider
-		}
-		if in.PropagateTags == types.PropagateTagsTaskDefinition {
-			t.tags = mergeTags(rev.tags, in.Tags)
-		}
-		t.group, t.startedBy = value(in.Group), value(in.StartedBy)
-		if t.group == "" {
-			t.group = "family:" + *rev.def.Family
 		}
 		if no := t.place(); no != nil {
 			f := types.Failure{Reason: &no.reason}
@@ -138,6 +123,44 @@ func (e *API) Run(in *ecs.RunTaskInput) (*ecs.RunTaskOutput, error) {
 		e.tokens[token] = started
 	}
 	return out, nil
+}
+
+// standalone makes a task of no service.
+func (e *API) standalone(cl *cluster, rev *revision, in *ecs.RunTaskInput, fargate bool) *task {
+	t := e.newTask(cl, rev, in.Overrides, nil)
+	t.launch, t.network, t.execute, t.tags = in.LaunchType, in.NetworkConfiguration, in.EnableExecuteCommand, in.Tags
+	if fargate {
+		t.launch, t.platform = types.LaunchTypeFargate, in.PlatformVersion
+	}
+	if in.PropagateTags == types.PropagateTagsTaskDefinition {
+		t.tags = mergeTags(rev.tags, in.Tags)
+	}
+	t.group, t.startedBy = value(in.Group), value(in.StartedBy)
+	if t.group == "" {
+		t.group = "family:" + *rev.def.Family
+	}
+	return t
+}
+
+// checkRun refuses what is wrong with what is said about tasks of a revision.
+func (rev *revision) checkRun(in *ecs.RunTaskInput) error {
+	if err := checkTags(in.Tags); err != nil {
+		return err
+	}
+	if len(value(in.StartedBy)) > 128 {
+		return wire.Errf("InvalidParameterException", "startedBy can be at most 128 characters long.")
+	}
+	if o := in.Overrides; o != nil {
+		for _, c := range o.ContainerOverrides {
+			if rev.container(value(c.Name)) == nil {
+				return wire.Errf("InvalidParameterException", "Override for container named %s is not a container in the TaskDefinition.", value(c.Name))
+			}
+		}
+		if n := len(wire.EncodeJSON(o)); n > 8192 {
+			return wire.Errf("InvalidParameterException", "Container Overrides length must be at most 8192, and is %d.", n)
+		}
+	}
+	return nil
 }
 
 func (e *API) stopTask(_ *wire.Call, in *ecs.StopTaskInput) (*ecs.StopTaskOutput, error) {

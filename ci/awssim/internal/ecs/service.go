@@ -243,21 +243,10 @@ func (e *API) updateService(_ *wire.Call, in *ecs.UpdateServiceInput) (*ecs.Upda
 	if err := refused(in.GatewayConnectors, in.Monitoring); err != nil {
 		return nil, err
 	}
-	conf, fresh := s.primary().conf, in.ForceNewDeployment
-	if in.TaskDefinition != nil {
-		if !s.rolling() {
-			return nil, wire.Errf("InvalidParameterException", "Unable to update task definition on services with a %s deployment controller. Use AWS CodeDeploy to trigger a new deployment.", s.controller.Type)
-		}
-		rev, err := e.usable(in.TaskDefinition)
-		if err != nil {
-			return nil, err
-		}
-		fresh = fresh || rev != conf.rev
-		conf.rev = rev
-	} else if fresh {
-		if _, err := e.usable(conf.rev.def.TaskDefinitionArn); err != nil {
-			return nil, err
-		}
+	conf := s.primary().conf
+	fresh, err := s.moves(&conf, in)
+	if err != nil {
+		return nil, err
 	}
 	if in.DesiredCount != nil && *in.DesiredCount < 0 {
 		return nil, wire.Errf("InvalidParameterException", "Desired count cannot be less than 0.")
@@ -265,6 +254,57 @@ func (e *API) updateService(_ *wire.Call, in *ecs.UpdateServiceInput) (*ecs.Upda
 	if in.DesiredCount != nil && s.scheduling == types.SchedulingStrategyDaemon {
 		return nil, wire.Errf("InvalidParameterException", "The daemon scheduling strategy does not support a desired count for services. Remove the desired count value and try again")
 	}
+	if in.CapacityProviderStrategy != nil && !in.ForceNewDeployment {
+		return nil, wire.Errf("InvalidParameterException", "The capacity provider strategy cannot be changed without forcing a new deployment.")
+	}
+	fresh = conf.revise(in) || fresh
+	if err := e.checkConfig(&conf); err != nil {
+		return nil, err
+	}
+	if in.DeploymentController != nil && in.DeploymentController.Type != s.controller.Type {
+		return nil, wire.Errf("InvalidParameterException", "awssim does not change the deployment controller of a service.")
+	}
+	if err := s.setRollout(in.DeploymentConfiguration); err != nil {
+		return nil, err
+	}
+	// Everything is in order: from here on it changes.
+	s.settle(in)
+	if fresh {
+		s.deploy(conf)
+	} else {
+		s.primary().conf.grace = conf.grace
+		s.steady = false
+		s.poke(2 * time.Second)
+	}
+	e.touch(s)
+	e.Flush()
+	v, _ := s.history.At(e.k.Now)
+	return &ecs.UpdateServiceOutput{Service: &v}, nil
+}
+
+// moves settles which revision an update is for, and says whether that alone is a new deployment.
+func (s *svc) moves(conf *config, in *ecs.UpdateServiceInput) (fresh bool, err error) {
+	fresh = in.ForceNewDeployment
+	if in.TaskDefinition != nil {
+		if !s.rolling() {
+			return false, wire.Errf("InvalidParameterException", "Unable to update task definition on services with a %s deployment controller. Use AWS CodeDeploy to trigger a new deployment.", s.controller.Type)
+		}
+		rev, err := s.e.usable(in.TaskDefinition)
+		if err != nil {
+			return false, err
+		}
+		fresh = fresh || rev != conf.rev
+		conf.rev = rev
+	} else if fresh {
+		if _, err := s.e.usable(conf.rev.def.TaskDefinitionArn); err != nil {
+			return false, err
+		}
+	}
+	return fresh, nil
+}
+
+// revise takes over what tasks are made of, and says whether that makes a new deployment.
+func (conf *config) revise(in *ecs.UpdateServiceInput) (fresh bool) {
 	if in.NetworkConfiguration != nil {
 		conf.network, fresh = in.NetworkConfiguration, true
 	}
@@ -272,9 +312,6 @@ func (e *API) updateService(_ *wire.Call, in *ecs.UpdateServiceInput) (*ecs.Upda
 		conf.platform, fresh = in.PlatformVersion, true
 	}
 	if in.CapacityProviderStrategy != nil {
-		if !in.ForceNewDeployment {
-			return nil, wire.Errf("InvalidParameterException", "The capacity provider strategy cannot be changed without forcing a new deployment.")
-		}
 		conf.providers, conf.launch = in.CapacityProviderStrategy, ""
 	}
 	if in.LoadBalancers != nil {
@@ -295,16 +332,11 @@ func (e *API) updateService(_ *wire.Call, in *ecs.UpdateServiceInput) (*ecs.Upda
 	if in.HealthCheckGracePeriodSeconds != nil {
 		conf.grace = in.HealthCheckGracePeriodSeconds
 	}
-	if err := e.checkConfig(&conf); err != nil {
-		return nil, err
-	}
-	if in.DeploymentController != nil && in.DeploymentController.Type != s.controller.Type {
-		return nil, wire.Errf("InvalidParameterException", "awssim does not change the deployment controller of a service.")
-	}
-	if err := s.setRollout(in.DeploymentConfiguration); err != nil {
-		return nil, err
-	}
-	// Everything is in order: from here on it changes.
+	return fresh
+}
+
+// settle takes over what makes no new deployment.
+func (s *svc) settle(in *ecs.UpdateServiceInput) {
 	if in.DesiredCount != nil {
 		s.desired = *in.DesiredCount
 	}
@@ -326,17 +358,6 @@ func (e *API) updateService(_ *wire.Call, in *ecs.UpdateServiceInput) (*ecs.Upda
 	if in.PlacementStrategy != nil {
 		s.strategy = in.PlacementStrategy
 	}
-	if fresh {
-		s.deploy(conf)
-	} else {
-		s.primary().conf.grace = conf.grace
-		s.steady = false
-		s.poke(2 * time.Second)
-	}
-	e.touch(s)
-	e.Flush()
-	v, _ := s.history.At(e.k.Now)
-	return &ecs.UpdateServiceOutput{Service: &v}, nil
 }
 
 func (e *API) describeServices(c *wire.Call, in *ecs.DescribeServicesInput) (*ecs.DescribeServicesOutput, error) {

@@ -222,74 +222,109 @@ func (e *API) checkTaskDefinition(in *ecs.RegisterTaskDefinitionInput) error {
 	essential := false
 	seen := map[string]bool{}
 	for _, c := range in.ContainerDefinitions {
-		name := value(c.Name)
-		switch {
-		case name == "":
-			return wire.Errf("ClientException", "Container.name should not be null or empty.")
-		case !containerNames.MatchString(name):
-			return wire.Errf("ClientException", "Container.name contains invalid characters.")
-		case value(c.Image) == "":
-			return wire.Errf("ClientException", "Container.image should not be null or empty.")
-		case strings.ContainsAny(*c.Image, " \t\n*"):
-			return wire.Errf("ClientException", "Container.image contains invalid characters.")
-		case len(*c.Image) > 255:
-			return wire.Errf("ClientException", "Container.image repository should be 255 characters or less.")
-		case seen[name]:
-			return wire.Errf("ClientException", "Container names must be unique: '%s' is there twice.", name)
+		if err := checkContainer(c, seen); err != nil {
+			return err
 		}
-		seen[name] = true
+		seen[*c.Name] = true
 		if c.Essential == nil || *c.Essential {
 			essential = true
 		}
-		if in.Memory == nil && c.Memory == nil && c.MemoryReservation == nil {
-			return wire.Errf("ClientException", "Invalid setting for container '%s'. At least one of 'memory' or 'memoryReservation' must be specified.", name)
-		}
-		if c.Memory != nil && *c.Memory < 6 {
-			return wire.Errf("ClientException", "Invalid 'memory' setting for container '%s': it must be at least 6 MiB.", name)
-		}
-		if c.Memory != nil && c.MemoryReservation != nil && *c.Memory < *c.MemoryReservation {
-			return wire.Errf("ClientException", "Invalid setting for container '%s'. The memory must be greater than the memoryReservation.", name)
-		}
-		if h := c.HealthCheck; h != nil {
-			if err := checkHealthCheck(name, h); err != nil {
+		for _, check := range []func(*ecs.RegisterTaskDefinitionInput, types.ContainerDefinition, bool) error{checkMemory, checkPorts, checkLogs, checkExecutionRole} {
+			if err := check(in, c, fargate); err != nil {
 				return err
 			}
-		}
-		for _, p := range c.PortMappings {
-			if in.NetworkMode == types.NetworkModeAwsvpc && p.HostPort != nil && *p.HostPort != value(p.ContainerPort) {
-				return wire.Errf("ClientException", "When networkMode=awsvpc, the host ports and container ports in port mappings must match.")
-			}
-		}
-		if c.LogConfiguration != nil && c.LogConfiguration.LogDriver == types.LogDriverAwslogs {
-			if c.LogConfiguration.Options["awslogs-group"] == "" {
-				return wire.Errf("ClientException", "Log driver awslogs requires options: awslogs-group")
-			}
-			if fargate && in.ExecutionRoleArn == nil {
-				return wire.Errf("ClientException", "Fargate requires task definition to have execution role ARN to support log driver awslogs.")
-			}
-			if fargate && c.LogConfiguration.Options["awslogs-stream-prefix"] == "" {
-				return wire.Errf("ClientException", "Log driver awslogs requires options: awslogs-stream-prefix")
-			}
-		}
-		if fargate && in.ExecutionRoleArn == nil && strings.Contains(*c.Image, ".dkr.ecr.") {
-			return wire.Errf("ClientException", "Fargate requires task definition to have execution role ARN to support ECR images.")
-		}
-		if len(c.Secrets) > 0 && in.ExecutionRoleArn == nil {
-			return wire.Errf("ClientException", "When you are specifying container secrets, you must also specify a value for 'executionRoleArn'.")
 		}
 	}
 	if !essential {
 		return wire.Errf("ClientException", "Invalid 'essential' setting: at least one container of the task must be essential.")
 	}
-	for _, c := range in.ContainerDefinitions {
+	if err := checkDependencies(in.ContainerDefinitions, seen); err != nil {
+		return err
+	}
+	if fargate {
+		return checkFargate(in)
+	}
+	return nil
+}
+
+// checkContainer refuses what a container alone shows. seen are the names before it.
+func checkContainer(c types.ContainerDefinition, seen map[string]bool) error {
+	name, image := value(c.Name), value(c.Image)
+	switch {
+	case name == "":
+		return wire.Errf("ClientException", "Container.name should not be null or empty.")
+	case !containerNames.MatchString(name):
+		return wire.Errf("ClientException", "Container.name contains invalid characters.")
+	case image == "":
+		return wire.Errf("ClientException", "Container.image should not be null or empty.")
+	case strings.ContainsAny(image, " \t\n*"):
+		return wire.Errf("ClientException", "Container.image contains invalid characters.")
+	case len(image) > 255:
+		return wire.Errf("ClientException", "Container.image repository should be 255 characters or less.")
+	case seen[name]:
+		return wire.Errf("ClientException", "Container names must be unique: '%s' is there twice.", name)
+	}
+	return nil
+}
+
+func checkMemory(in *ecs.RegisterTaskDefinitionInput, c types.ContainerDefinition, _ bool) error {
+	switch {
+	case in.Memory == nil && c.Memory == nil && c.MemoryReservation == nil:
+		return wire.Errf("ClientException", "Invalid setting for container '%s'. At least one of 'memory' or 'memoryReservation' must be specified.", *c.Name)
+	case c.Memory != nil && *c.Memory < 6:
+		return wire.Errf("ClientException", "Invalid 'memory' setting for container '%s': it must be at least 6 MiB.", *c.Name)
+	case c.Memory != nil && c.MemoryReservation != nil && *c.Memory < *c.MemoryReservation:
+		return wire.Errf("ClientException", "Invalid setting for container '%s'. The memory must be greater than the memoryReservation.", *c.Name)
+	}
+	return nil
+}
+
+func checkPorts(in *ecs.RegisterTaskDefinitionInput, c types.ContainerDefinition, _ bool) error {
+	if h := c.HealthCheck; h != nil {
+		if err := checkHealthCheck(*c.Name, h); err != nil {
+			return err
+		}
+	}
+	for _, p := range c.PortMappings {
+		if in.NetworkMode == types.NetworkModeAwsvpc && p.HostPort != nil && *p.HostPort != value(p.ContainerPort) {
+			return wire.Errf("ClientException", "When networkMode=awsvpc, the host ports and container ports in port mappings must match.")
+		}
+	}
+	return nil
+}
+
+func checkLogs(in *ecs.RegisterTaskDefinitionInput, c types.ContainerDefinition, fargate bool) error {
+	if c.LogConfiguration == nil || c.LogConfiguration.LogDriver != types.LogDriverAwslogs {
+		return nil
+	}
+	switch options := c.LogConfiguration.Options; {
+	case options["awslogs-group"] == "":
+		return wire.Errf("ClientException", "Log driver awslogs requires options: awslogs-group")
+	case fargate && in.ExecutionRoleArn == nil:
+		return wire.Errf("ClientException", "Fargate requires task definition to have execution role ARN to support log driver awslogs.")
+	case fargate && options["awslogs-stream-prefix"] == "":
+		return wire.Errf("ClientException", "Log driver awslogs requires options: awslogs-stream-prefix")
+	}
+	return nil
+}
+
+func checkExecutionRole(in *ecs.RegisterTaskDefinitionInput, c types.ContainerDefinition, fargate bool) error {
+	switch {
+	case fargate && in.ExecutionRoleArn == nil && strings.Contains(*c.Image, ".dkr.ecr."):
+		return wire.Errf("ClientException", "Fargate requires task definition to have execution role ARN to support ECR images.")
+	case len(c.Secrets) > 0 && in.ExecutionRoleArn == nil:
+		return wire.Errf("ClientException", "When you are specifying container secrets, you must also specify a value for 'executionRoleArn'.")
+	}
+	return nil
+}
+
+func checkDependencies(containers []types.ContainerDefinition, seen map[string]bool) error {
+	for _, c := range containers {
 		for _, d := range c.DependsOn {
 			if !seen[value(d.ContainerName)] || value(d.ContainerName) == *c.Name {
 				return wire.Errf("ClientException", "Container '%s' depends on '%s', which the task definition has not.", *c.Name, value(d.ContainerName))
 			}
 		}
-	}
-	if fargate {
-		return checkFargate(in)
 	}
 	return nil
 }

@@ -345,18 +345,31 @@ func (s *svc) rollBack(from *deployment, who, reason string) bool {
 
 // finish drops deployments that have faded out and sees whether the service is steady.
 func (s *svc) finish(want int32) {
+	s.fadeOut()
 	p := s.primary()
-	busy := false
+	if s.status != "ACTIVE" || s.steady || p.state == types.DeploymentRolloutStateFailed || s.busy(p) || s.live(p) != want {
+		return
+	}
 	healthy := int32(0)
 	for _, t := range s.tasks {
 		if t.dep == p && t.healthy() {
 			healthy++
 		}
-		if !t.gone() && (t.dep != p || t.desired != "RUNNING") {
-			busy = true
-		}
 	}
-	before := len(s.deployments)
+	if healthy != want {
+		return
+	}
+	s.steady = true
+	if p.state == types.DeploymentRolloutStateInProgress {
+		s.complete(p)
+	}
+	s.lastGood = p
+	s.event("has reached a steady state.")
+}
+
+// fadeOut drops deployments, and a service that drains, when none of their tasks is left.
+func (s *svc) fadeOut() {
+	p, before := s.primary(), len(s.deployments)
 	s.deployments = slices.DeleteFunc(s.deployments, func(d *deployment) bool {
 		return d != p && !slices.ContainsFunc(s.tasks, func(t *task) bool { return t.dep == d && !t.gone() })
 	})
@@ -366,26 +379,26 @@ func (s *svc) finish(want int32) {
 	if s.status == "DRAINING" && !slices.ContainsFunc(s.tasks, func(t *task) bool { return !t.gone() }) {
 		s.status = "INACTIVE"
 		s.e.touch(s)
-		return
 	}
-	if busy || healthy != want || s.live(p) != want || s.steady || s.status != "ACTIVE" || p.state == types.DeploymentRolloutStateFailed {
-		return
+}
+
+// busy says that tasks are still being stopped, or that others than the deployment's run.
+func (s *svc) busy(p *deployment) bool {
+	return slices.ContainsFunc(s.tasks, func(t *task) bool { return !t.gone() && (t.dep != p || t.desired != "RUNNING") })
+}
+
+// complete ends a rollout that has come to its end.
+func (s *svc) complete(p *deployment) {
+	p.state, p.updated = types.DeploymentRolloutStateCompleted, s.e.k.Now
+	p.reason = fmt.Sprintf("ECS deployment %s completed.", p.id)
+	s.event("(deployment %s) deployment completed.", p.id)
+	if p.release != nil && p.release.ongoing() {
+		p.release.end(types.ServiceDeploymentStatusSuccessful, "")
 	}
-	s.steady = true
-	if p.state == types.DeploymentRolloutStateInProgress {
-		p.state, p.updated = types.DeploymentRolloutStateCompleted, s.e.k.Now
-		p.reason = fmt.Sprintf("ECS deployment %s completed.", p.id)
-		s.event("(deployment %s) deployment completed.", p.id)
-		if p.release != nil && p.release.ongoing() {
-			p.release.end(types.ServiceDeploymentStatusSuccessful, "")
-		}
-		if r := p.rollbackOf; r != nil && r.ongoing() {
-			r.end(types.ServiceDeploymentStatusRollbackSuccessful, value(r.rollback.Reason))
-		}
-		p.failed = 0
+	if r := p.rollbackOf; r != nil && r.ongoing() {
+		r.end(types.ServiceDeploymentStatusRollbackSuccessful, value(r.rollback.Reason))
 	}
-	s.lastGood = p
-	s.event("has reached a steady state.")
+	p.failed = 0
 }
 
 // view is a service as it is described.

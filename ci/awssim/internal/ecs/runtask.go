@@ -67,46 +67,13 @@ func (e *API) Run(in *ecs.RunTaskInput) (*ecs.RunTaskOutput, error) {
 	if before := e.tokens[token]; before != nil && token != "" {
 		return before.again(token, params)
 	}
-	count := int32(1)
-	if in.Count != nil {
-		count = *in.Count
-	}
-	if count < 1 || count > 10 {
-		return nil, wire.Errf("InvalidParameterException", "Count must be between 1 and 10.")
-	}
-	rev, err := e.usable(in.TaskDefinition)
+	plan, err := e.planRun(cl, in)
 	if err != nil {
 		return nil, err
-	}
-	if err := rev.checkRun(in); err != nil {
-		return nil, err
-	}
-	launch, providers := in.LaunchType, in.CapacityProviderStrategy
-	if launch == "" && len(providers) == 0 {
-		providers = cl.strategy
-	}
-	if launch == "" && len(providers) == 0 {
-		launch = types.LaunchTypeEc2
-	}
-	fargate, err := e.checkLaunch(rev, launch, providers, in.NetworkConfiguration)
-	if err != nil {
-		return nil, err
-	}
-	if bad := e.badRole(&rev.def, in.Overrides); bad != "" {
-		return nil, wire.Errf("ClientException", "ECS was unable to assume the role '%s' that was provided for this task. Please verify that the role being passed has the proper trust relationship and permissions and that your IAM user has permissions to pass this role.", bad)
-	}
-	if !fargate && len(cl.instances) == 0 {
-		return nil, wire.Errf("InvalidParameterException", "No Container Instances were found in your cluster.")
 	}
 	started := &runToken{params: params}
-	for range count {
-		t := e.standalone(cl, rev, in, fargate)
-		if t.launch == "" && !fargate {
-			t.launch = launch
-		}
-		if len(providers) > 0 {
-			t.provider = providers[0].CapacityProvider
-		}
+	for range plan.count {
+		t := e.standalone(cl, plan, in)
 		if no := t.place(); no != nil {
 			f := types.Failure{Reason: &no.reason}
 			if no.closest != nil {
@@ -125,11 +92,54 @@ func (e *API) Run(in *ecs.RunTaskInput) (*ecs.RunTaskOutput, error) {
 	return out, nil
 }
 
+// runPlan is what a RunTask comes to.
+type runPlan struct {
+	count    int32
+	rev      *revision
+	launch   types.LaunchType
+	provider *string
+	fargate  bool
+}
+
+// planRun settles what is to be run, and refuses what cannot be.
+func (e *API) planRun(cl *cluster, in *ecs.RunTaskInput) (p runPlan, err error) {
+	if p.count = orDefault(in.Count, 1); p.count < 1 || p.count > 10 {
+		return p, wire.Errf("InvalidParameterException", "Count must be between 1 and 10.")
+	}
+	if p.rev, err = e.usable(in.TaskDefinition); err != nil {
+		return p, err
+	}
+	if err := p.rev.checkRun(in); err != nil {
+		return p, err
+	}
+	providers := in.CapacityProviderStrategy
+	p.launch = in.LaunchType
+	if p.launch == "" && len(providers) == 0 {
+		providers = cl.strategy
+	}
+	if len(providers) > 0 {
+		p.provider = providers[0].CapacityProvider
+	} else if p.launch == "" {
+		p.launch = types.LaunchTypeEc2
+	}
+	if p.fargate, err = e.checkLaunch(p.rev, p.launch, providers, in.NetworkConfiguration); err != nil {
+		return p, err
+	}
+	if bad := e.badRole(&p.rev.def, in.Overrides); bad != "" {
+		return p, wire.Errf("ClientException", "ECS was unable to assume the role '%s' that was provided for this task. Please verify that the role being passed has the proper trust relationship and permissions and that your IAM user has permissions to pass this role.", bad)
+	}
+	if !p.fargate && len(cl.instances) == 0 {
+		return p, wire.Errf("InvalidParameterException", "No Container Instances were found in your cluster.")
+	}
+	return p, nil
+}
+
 // standalone makes a task of no service.
-func (e *API) standalone(cl *cluster, rev *revision, in *ecs.RunTaskInput, fargate bool) *task {
+func (e *API) standalone(cl *cluster, p runPlan, in *ecs.RunTaskInput) *task {
+	rev := p.rev
 	t := e.newTask(cl, rev, in.Overrides, nil)
-	t.launch, t.network, t.execute, t.tags = in.LaunchType, in.NetworkConfiguration, in.EnableExecuteCommand, in.Tags
-	if fargate {
+	t.launch, t.provider, t.network, t.execute, t.tags = p.launch, p.provider, in.NetworkConfiguration, in.EnableExecuteCommand, in.Tags
+	if p.fargate {
 		t.launch, t.platform = types.LaunchTypeFargate, in.PlatformVersion
 	}
 	if in.PropagateTags == types.PropagateTagsTaskDefinition {
@@ -212,6 +222,19 @@ func (e *API) describeTasks(c *wire.Call, in *ecs.DescribeTasksInput) (*ecs.Desc
 	return out, nil
 }
 
+// listed says whether a task passes the filters of ListTasks, but for its status.
+func (t *task) listed(cl *cluster, in *ecs.ListTasksInput) bool {
+	switch {
+	case in.ServiceName != nil && (t.svc == nil || t.svc != cl.service(*in.ServiceName)),
+		in.Family != nil && *t.rev.def.Family != *in.Family,
+		in.StartedBy != nil && t.startedBy != *in.StartedBy,
+		in.LaunchType != "" && t.launch != in.LaunchType,
+		in.ContainerInstance != nil && (t.instance == nil || t.instance.arn != *in.ContainerInstance && t.instance.id != *in.ContainerInstance):
+		return false
+	}
+	return true
+}
+
 // listTasks: without a desiredStatus it lists those meant to run, and with PENDING none (API_ListTasks).
 func (e *API) listTasks(c *wire.Call, in *ecs.ListTasksInput) (*ecs.ListTasksOutput, error) {
 	cl, err := e.cluster(in.Cluster)
@@ -233,14 +256,7 @@ func (e *API) listTasks(c *wire.Call, in *ecs.ListTasksInput) (*ecs.ListTasksOut
 	}
 	var arns []string
 	for _, t := range cl.tasks {
-		v, ok := t.history.At(c.At())
-		switch {
-		case !ok, value(v.DesiredStatus) != want,
-			in.ServiceName != nil && (t.svc == nil || t.svc != cl.service(*in.ServiceName)),
-			in.Family != nil && *t.rev.def.Family != *in.Family,
-			in.StartedBy != nil && t.startedBy != *in.StartedBy,
-			in.LaunchType != "" && t.launch != in.LaunchType,
-			in.ContainerInstance != nil && (t.instance == nil || t.instance.arn != *in.ContainerInstance && t.instance.id != *in.ContainerInstance):
+		if v, ok := t.history.At(c.At()); !ok || value(v.DesiredStatus) != want || !t.listed(cl, in) {
 			continue
 		}
 		arns = append(arns, t.arn)

@@ -23,16 +23,8 @@ func (e *API) createService(c *wire.Call, in *ecs.CreateServiceInput) (*ecs.Crea
 		return nil, err
 	}
 	name := value(in.ServiceName)
-	if !serviceNames.MatchString(name) {
-		return nil, wire.Errf("InvalidParameterException", "Service name can only contain letters, numbers, hyphens and underscores, up to 255 of them.")
-	}
-	if old := cl.service(name); old != nil {
-		switch old.status {
-		case "ACTIVE":
-			return nil, wire.Errf("InvalidParameterException", "Creation of service was not idempotent.")
-		case "DRAINING":
-			return nil, wire.Errf("InvalidParameterException", "Unable to Start a service that is still Draining.")
-		}
+	if err := cl.checkName(name); err != nil {
+		return nil, err
 	}
 	s := &svc{
 		e: e, cluster: cl, name: name, arn: e.k.ARN("ecs", fmt.Sprintf("service/%s/%s", cl.name, name)), status: "ACTIVE",
@@ -40,26 +32,8 @@ func (e *API) createService(c *wire.Call, in *ecs.CreateServiceInput) (*ecs.Crea
 		role: in.Role, managedTags: in.EnableECSManagedTags, execute: in.EnableExecuteCommand, propagate: in.PropagateTags,
 		constraints: in.PlacementConstraints, strategy: in.PlacementStrategy, rebalancing: in.AvailabilityZoneRebalancing,
 	}
-	if s.scheduling == "" {
-		s.scheduling = types.SchedulingStrategyReplica
-	}
-	if s.controller == nil {
-		s.controller = &types.DeploymentController{Type: types.DeploymentControllerTypeEcs}
-	}
-	if s.propagate == "" {
-		s.propagate = types.PropagateTagsNone
-	}
-	if s.rebalancing == "" {
-		s.rebalancing = types.AvailabilityZoneRebalancingDisabled
-	}
-	if s.scheduling == types.SchedulingStrategyReplica {
-		if in.DesiredCount == nil {
-			return nil, wire.Errf("InvalidParameterException", "Desired count is required for the REPLICA scheduling strategy.")
-		}
-		s.desired = *in.DesiredCount
-	}
-	if s.desired < 0 {
-		return nil, wire.Errf("InvalidParameterException", "Desired count cannot be less than 0.")
+	if err := s.complement(in.DesiredCount); err != nil {
+		return nil, err
 	}
 	if err := checkTags(in.Tags); err != nil {
 		return nil, err
@@ -88,6 +62,48 @@ func (e *API) createService(c *wire.Call, in *ecs.CreateServiceInput) (*ecs.Crea
 	v, _ := s.history.At(e.k.Now)
 	v.Tags = s.tags
 	return &ecs.CreateServiceOutput{Service: &v}, nil
+}
+
+// checkName refuses the name of a new service.
+func (c *cluster) checkName(name string) error {
+	if !serviceNames.MatchString(name) {
+		return wire.Errf("InvalidParameterException", "Service name can only contain letters, numbers, hyphens and underscores, up to 255 of them.")
+	}
+	if old := c.service(name); old != nil {
+		switch old.status {
+		case "ACTIVE":
+			return wire.Errf("InvalidParameterException", "Creation of service was not idempotent.")
+		case "DRAINING":
+			return wire.Errf("InvalidParameterException", "Unable to Start a service that is still Draining.")
+		}
+	}
+	return nil
+}
+
+// complement gives a new service the defaults of what it was not told (API_CreateService).
+func (s *svc) complement(desired *int32) error {
+	if s.scheduling == "" {
+		s.scheduling = types.SchedulingStrategyReplica
+	}
+	if s.controller == nil {
+		s.controller = &types.DeploymentController{Type: types.DeploymentControllerTypeEcs}
+	}
+	if s.propagate == "" {
+		s.propagate = types.PropagateTagsNone
+	}
+	if s.rebalancing == "" {
+		s.rebalancing = types.AvailabilityZoneRebalancingDisabled
+	}
+	if s.scheduling == types.SchedulingStrategyReplica {
+		if desired == nil {
+			return wire.Errf("InvalidParameterException", "Desired count is required for the REPLICA scheduling strategy.")
+		}
+		s.desired = *desired
+	}
+	if s.desired < 0 {
+		return wire.Errf("InvalidParameterException", "Desired count cannot be less than 0.")
+	}
+	return nil
 }
 
 // refused refuses what neither CreateService nor UpdateService can follow here.

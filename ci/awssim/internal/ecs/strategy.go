@@ -223,10 +223,10 @@ func checkStrategy(in *types.DeploymentConfiguration) error {
 	case value(in.BakeTimeInMinutes) < 0 || value(in.BakeTimeInMinutes) > 1440:
 		return wire.Errf("InvalidParameterException", "bakeTimeInMinutes must be between 0 and 1440.")
 	}
-	if c := in.CanaryConfiguration; c != nil && (orDefault(c.CanaryPercent, 5) < 0.1 || orDefault(c.CanaryPercent, 5) > 100) {
+	if p := orDefault(value(in.CanaryConfiguration).CanaryPercent, 5); p < 0.1 || p > 100 {
 		return wire.Errf("InvalidParameterException", "canaryPercent must be between 0.1 and 100.0.")
 	}
-	if l := in.LinearConfiguration; l != nil && (orDefault(l.StepPercent, 10) < 3 || orDefault(l.StepPercent, 10) > 100) {
+	if p := orDefault(value(in.LinearConfiguration).StepPercent, 10); p < 3 || p > 100 {
 		return wire.Errf("InvalidParameterException", "stepPercent must be between 3.0 and 100.0.")
 	}
 	for _, h := range in.LifecycleHooks {

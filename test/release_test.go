@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -17,9 +18,9 @@ type simulated struct {
 	env   []string // what the flags' references lead to
 }
 
-func simulate(t *testing.T) simulated {
+func simulate(t *testing.T, args ...string) simulated {
 	t.Helper()
-	cmd := exec.Command(mck, "simulate", "--listen=127.0.0.1:0", "--tls", "--name=aws", "--speed=60")
+	cmd := exec.Command(mck, append([]string{"simulate", "--listen=127.0.0.1:0", "--speed=60"}, args...)...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -34,7 +35,11 @@ func simulate(t *testing.T) simulated {
 	})
 	vars := map[string]string{}
 	lines := bufio.NewScanner(out)
-	for vars["SSL_CERT_FILE"] == "" && lines.Scan() { // the last variable that it prints
+	last := "AWS_EC2_METADATA_DISABLED"
+	if len(args) > 0 { // --tls
+		last = "SSL_CERT_FILE"
+	}
+	for vars[last] == "" && lines.Scan() {
 		name, value, _ := strings.Cut(strings.TrimPrefix(lines.Text(), "export "), "=")
 		vars[name] = value
 	}
@@ -43,12 +48,16 @@ func simulate(t *testing.T) simulated {
 	if err != nil || endpoint.Port() == "" {
 		t.Fatalf("mck simulate printed no address: %v", vars)
 	}
+	flags := []string{
+		"--aws-region=" + vars["AWS_REGION"], "--aws-access-key-id=env://TEST_KEY_ID", "--aws-secret-access-key=env://TEST_KEY",
+		"--aws-endpoint=tcp://" + endpoint.Host, "--aws-ecr-url=" + vars["AWS_ECR_URL"],
+	}
+	if bundle := vars["AWS_CA_BUNDLE"]; bundle != "" {
+		flags = append(flags, "--aws-ca-bundle="+bundle)
+	}
 	return simulated{
-		flags: []string{
-			"--aws-region=" + vars["AWS_REGION"], "--aws-access-key-id=env://TEST_KEY_ID", "--aws-secret-access-key=env://TEST_KEY",
-			"--aws-endpoint=tcp://127.0.0.1:" + endpoint.Port(), "--aws-ca-bundle=" + vars["AWS_CA_BUNDLE"],
-		},
-		env: []string{"TEST_KEY_ID=" + vars["AWS_ACCESS_KEY_ID"], "TEST_KEY=key5d1f0a9e7b3c48f2a6d0"},
+		flags: flags,
+		env:   []string{"TEST_KEY_ID=" + vars["AWS_ACCESS_KEY_ID"], "TEST_KEY=key5d1f0a9e7b3c48f2a6d0"},
 	}
 }
 
@@ -67,18 +76,22 @@ func (s simulated) call(t *testing.T, args ...string) output {
 // TestBuildIsPushedAndReleased takes a build through the module's own verbs: built,
 // pushed twice, released, rolled back, against the simulated AWS.
 func TestBuildIsPushedAndReleased(t *testing.T) {
-	aws := simulate(t)
+	t.Run("over TLS", func(t *testing.T) { pushAndRelease(t, simulate(t, "--tls")) })
+	t.Run("in the clear", func(t *testing.T) { pushAndRelease(t, simulate(t)) })
+}
+
+func pushAndRelease(t *testing.T, aws simulated) {
 	target := []string{"--cluster=production-app", "--service=production-app", "--service=production-consumers", "--cron-rule=production-cron"}
 
 	registry := strings.TrimSpace(aws.call(t, "get-ecr").must(t).stdout)
-	if !strings.HasPrefix(registry, "aws:") || strings.ContainsAny(registry, " \n") {
+	if !strings.HasPrefix(registry, "127.0.0.1:") || strings.ContainsAny(registry, " \n") {
 		t.Errorf("get-ecr prints %q, want the registry's address alone", registry)
 	}
 
 	push := func(num string) output {
 		return aws.call(t, append(storeFlags(sample), "push", "--build-num="+num, "--revision-time=1700000000")...).must(t)
 	}
-	if out := push("301"); !strings.Contains(out.stdout, registry+"/magecloudkit/magento2:301") {
+	if out := push("301"); !strings.Contains(out.stdout, "/magecloudkit/magento2:301") {
 		t.Errorf("push prints no reference of magento2:\n%s", out.stdout)
 	}
 	// Only the layer and the labels with the build's number are new.
@@ -95,6 +108,12 @@ func TestBuildIsPushedAndReleased(t *testing.T) {
 	// A refusal's exit code reaches the command line, and says what to do.
 	if out := deploy("999"); out.code != 3 || !strings.Contains(out.all(), "push the build first") {
 		t.Errorf("deploy of a build that was not pushed ended with %d, want 3:\n%s", out.code, out.all())
+	}
+	// It has a page all the same.
+	page := filepath.Join(t.TempDir(), "release.html")
+	aws.call(t, "report", "--cluster=production-app", "export", "--path="+page).must(t)
+	if raw, err := os.ReadFile(page); err != nil || !strings.Contains(string(raw), "push the build first") {
+		t.Errorf("the report of a refused release does not say why: %v\n%s", err, raw)
 	}
 	// Asked twice, the same question is put to AWS twice.
 	status := append([]string{"status"}, target...)

@@ -35,17 +35,26 @@ type ociDescriptor struct {
 	} `json:"platform"`
 }
 
-// store keeps a manifest, by its digest and, if tag is not empty, under a tag.
-func (g *Registry) store(r *ecrRepo, text []byte, mediaType, tag, digest string) (*ecrImage, error) {
+// readManifest reads a manifest or an index, whose media type may stand in it alone.
+func readManifest(text []byte, mediaType string) (ociManifest, string, error) {
 	var doc ociManifest
 	if err := json.Unmarshal(text, &doc); err != nil || doc.Config == nil && doc.Manifests == nil {
-		return nil, wire.Errf("InvalidParameterException", "Invalid parameter at 'ImageManifest' failed to satisfy constraint: 'Invalid JSON syntax'")
+		return doc, "", wire.Errf("InvalidParameterException", "Invalid parameter at 'ImageManifest' failed to satisfy constraint: 'Invalid JSON syntax'")
 	}
 	if mediaType == "" {
 		mediaType = doc.MediaType
 	}
 	if mediaType == "" || doc.MediaType != "" && doc.MediaType != mediaType {
-		return nil, wire.Errf("InvalidParameterException", "Invalid parameter at 'ImageManifestMediaType' failed to satisfy constraint: 'The media type does not match the manifest'")
+		return doc, "", wire.Errf("InvalidParameterException", "Invalid parameter at 'ImageManifestMediaType' failed to satisfy constraint: 'The media type does not match the manifest'")
+	}
+	return doc, mediaType, nil
+}
+
+// store keeps a manifest, by its digest and, if tag is not empty, under a tag.
+func (g *Registry) store(r *ecrRepo, text []byte, mediaType, tag, digest string) (*ecrImage, error) {
+	doc, mediaType, err := readManifest(text, mediaType)
+	if err != nil {
+		return nil, err
 	}
 	if tag != "" && !imageTag.MatchString(tag) {
 		return nil, ecrInvalid("imageTag", "Member must satisfy regular expression pattern: [a-zA-Z0-9-_+.]+")

@@ -267,24 +267,27 @@ func (s *svc) fail(d *deployment, wait time.Duration) {
 	if d.failed == 5 && d.state == types.DeploymentRolloutStateInProgress {
 		s.event("is unable to consistently start tasks successfully. For more information, see the Troubleshooting section of the Amazon ECS Developer Guide.")
 	}
-	cb := s.rollout.DeploymentCircuitBreaker
 	if d.release != nil {
 		d.release.failures = d.failed
 	}
-	if d.state != types.DeploymentRolloutStateInProgress || d.failed < s.threshold() {
-		return
+	if d.state == types.DeploymentRolloutStateInProgress && d.failed >= s.threshold() {
+		s.trip(d)
 	}
-	if r := d.rollbackOf; r != nil && r.ongoing() {
-		d.state, d.reason = types.DeploymentRolloutStateFailed, "ECS deployment circuit breaker: tasks failed to start."
-		s.event("(deployment %s) deployment failed: tasks failed to start.", d.id)
-		r.end(types.ServiceDeploymentStatusRollbackFailed, "Service deployment rollback failed: tasks failed to start.")
-		return
-	}
-	if cb == nil || !cb.Enable || !s.rolling() {
+}
+
+// trip ends a deployment of which too many tasks have failed: a roll back, or one that the circuit breaker watches over.
+func (s *svc) trip(d *deployment) {
+	cb, back := s.rollout.DeploymentCircuitBreaker, d.rollbackOf
+	returning := back != nil && back.ongoing()
+	if !returning && (cb == nil || !cb.Enable || !s.rolling()) {
 		return
 	}
 	d.state, d.reason = types.DeploymentRolloutStateFailed, "ECS deployment circuit breaker: tasks failed to start."
 	s.event("(deployment %s) deployment failed: tasks failed to start.", d.id)
+	if returning {
+		back.end(types.ServiceDeploymentStatusRollbackFailed, "Service deployment rollback failed: tasks failed to start.")
+		return
+	}
 	if d.release != nil {
 		d.release.triggered = true
 	}

@@ -191,20 +191,7 @@ func (t *task) pull() {
 		if d := time.Duration(c.b.Pull); d > 0 {
 			longest = max(longest, d)
 		}
-		reason := c.b.PullError
-		if reason == "" {
-			platform := "linux/amd64"
-			if p := t.rev.def.RuntimePlatform; p != nil && p.CpuArchitecture == types.CPUArchitectureArm64 {
-				platform = "linux/arm64"
-			}
-			digest, known, err := t.e.around.Images.ResolveImage(*c.def.Image, platform)
-			if err != nil {
-				reason = err.Error()
-			} else if !known && t.e.missingAbroad(*c.def.Image) {
-				reason = fmt.Sprintf("pull image manifest has been retried 1 time(s): failed to resolve ref %s: %s: not found", *c.def.Image, *c.def.Image)
-			}
-			c.digest = digest
-		}
+		reason := t.pullImage(c)
 		if reason != "" { // the agent tries for a while
 			t.then(time.Minute, func() {
 				c.reason = "CannotPullContainerError: " + reason
@@ -221,6 +208,26 @@ func (t *task) pull() {
 		t.pullEnded = new(k.Now)
 		t.startContainers()
 	})
+}
+
+// pullImage finds a container's image, and returns why it cannot be pulled; "" if it can.
+func (t *task) pullImage(c *container) string {
+	if c.b.PullError != "" {
+		return c.b.PullError
+	}
+	platform := "linux/amd64"
+	if p := t.rev.def.RuntimePlatform; p != nil && p.CpuArchitecture == types.CPUArchitectureArm64 {
+		platform = "linux/arm64"
+	}
+	digest, known, err := t.e.around.Images.ResolveImage(*c.def.Image, platform)
+	c.digest = digest
+	switch {
+	case err != nil:
+		return err.Error()
+	case !known && t.e.missingAbroad(*c.def.Image):
+		return fmt.Sprintf("pull image manifest has been retried 1 time(s): failed to resolve ref %s: %s: not found", *c.def.Image, *c.def.Image)
+	}
+	return ""
 }
 
 // openLog makes the log stream of a container that has one.
@@ -251,17 +258,7 @@ func (t *task) tryStart(c *container) {
 	}
 	for _, d := range c.def.DependsOn {
 		o := t.container(value(d.ContainerName))
-		met := false
-		switch d.Condition {
-		case types.ContainerConditionStart:
-			met = o.last != "PENDING"
-		case types.ContainerConditionHealthy:
-			met = o.health == types.HealthStatusHealthy
-		case types.ContainerConditionComplete:
-			met = o.last == "STOPPED"
-		case types.ContainerConditionSuccess:
-			met = o.last == "STOPPED" && o.exit != nil && *o.exit == 0
-		}
+		met := o.meets(d.Condition)
 		if !met && o.last == "STOPPED" { // what has ended can meet no condition any more
 			c.reason = fmt.Sprintf("DependencyError: container %s ended and condition %s was not met", *o.def.Name, d.Condition)
 			t.failStart("Task failed to start")
@@ -282,6 +279,21 @@ func (t *task) tryStart(c *container) {
 	if t.last == "PENDING" && !slices.ContainsFunc(t.containers, func(c *container) bool { return c.last == "PENDING" }) {
 		t.activate()
 	}
+}
+
+// meets says whether a container that another one depends on is as far as it has to be.
+func (c *container) meets(condition types.ContainerCondition) bool {
+	switch condition {
+	case types.ContainerConditionStart:
+		return c.last != "PENDING"
+	case types.ContainerConditionHealthy:
+		return c.health == types.HealthStatusHealthy
+	case types.ContainerConditionComplete:
+		return c.last == "STOPPED"
+	case types.ContainerConditionSuccess:
+		return c.last == "STOPPED" && c.exit != nil && *c.exit == 0
+	}
+	return false
 }
 
 func (t *task) container(name string) *container {

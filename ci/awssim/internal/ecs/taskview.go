@@ -132,28 +132,7 @@ func (t *task) view() types.Task {
 			}})
 	}
 	for _, c := range t.containers {
-		name := *c.def.Name
-		cv := types.Container{
-			ContainerArn: new(t.e.k.ARN("ecs", fmt.Sprintf("container/%s/%s/%s", t.cluster.name, t.id, name))),
-			TaskArn:      &t.arn, Name: &name, Image: c.def.Image, LastStatus: new(c.last), ExitCode: c.exit, HealthStatus: c.health,
-			NetworkBindings: []types.NetworkBinding{}, NetworkInterfaces: []types.NetworkInterface{},
-			Cpu: new(strconv.Itoa(int(c.def.Cpu))),
-		}
-		if c.reason != "" {
-			cv.Reason = new(c.reason)
-		}
-		if c.digest != "" {
-			cv.ImageDigest = new(c.digest)
-		}
-		if c.last != "PENDING" {
-			cv.RuntimeId = &c.runtimeID
-		}
-		if m := c.def.Memory; m != nil {
-			cv.Memory = new(strconv.Itoa(int(*m)))
-		}
-		if m := c.def.MemoryReservation; m != nil {
-			cv.MemoryReservation = new(strconv.Itoa(int(*m)))
-		}
+		cv := t.containerView(c)
 		if address != nil {
 			cv.NetworkInterfaces = append(cv.NetworkInterfaces, types.NetworkInterface{AttachmentId: v.Attachments[0].Id, PrivateIpv4Address: address})
 		}
@@ -163,3 +142,30 @@ func (t *task) view() types.Task {
 }
 
 func (t *task) zone() string { return t.e.k.Region + string('a'+rune(t.id[0]%3)) }
+
+// containerView is a container as it is described, without its network.
+func (t *task) containerView(c *container) types.Container {
+	name := *c.def.Name
+	cv := types.Container{
+		ContainerArn: new(t.e.k.ARN("ecs", fmt.Sprintf("container/%s/%s/%s", t.cluster.name, t.id, name))),
+		TaskArn:      &t.arn, Name: &name, Image: c.def.Image, LastStatus: new(c.last), ExitCode: c.exit, HealthStatus: c.health,
+		NetworkBindings: []types.NetworkBinding{}, NetworkInterfaces: []types.NetworkInterface{},
+		Cpu: new(strconv.Itoa(int(c.def.Cpu))),
+	}
+	if c.reason != "" {
+		cv.Reason = new(c.reason)
+	}
+	if c.digest != "" {
+		cv.ImageDigest = new(c.digest)
+	}
+	if c.last != "PENDING" {
+		cv.RuntimeId = &c.runtimeID
+	}
+	if m := c.def.Memory; m != nil {
+		cv.Memory = new(strconv.Itoa(int(*m)))
+	}
+	if m := c.def.MemoryReservation; m != nil {
+		cv.MemoryReservation = new(strconv.Itoa(int(*m)))
+	}
+	return cv
+}

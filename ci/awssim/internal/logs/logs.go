@@ -419,7 +419,7 @@ func (l *Store) filterLogEvents(c *wire.Call, in *cloudwatchlogs.FilterLogEvents
 			continue
 		}
 		for i, e := range g.streams[n].events {
-			if in.StartTime != nil && e.at < *in.StartTime || in.EndTime != nil && e.at >= *in.EndTime || !matches(e.message) {
+			if !e.between(in.StartTime, in.EndTime) || !matches(e.message) {
 				continue
 			}
 			found = append(found, types.FilteredLogEvent{
@@ -431,6 +431,11 @@ func (l *Store) filterLogEvents(c *wire.Call, in *cloudwatchlogs.FilterLogEvents
 	slices.SortStableFunc(found, func(a, b types.FilteredLogEvent) int { return int(*a.Timestamp - *b.Timestamp) })
 	page, next, err := wire.Cut(pages(10000), found, in.Limit, in.NextToken)
 	return &cloudwatchlogs.FilterLogEventsOutput{Events: page, NextToken: next, SearchedLogStreams: []types.SearchedLogStream{}}, err
+}
+
+// between says whether an event is of a span of time, whose ends may be open.
+func (e logEvent) between(start, end *int64) bool {
+	return (start == nil || e.at >= *start) && (end == nil || e.at < *end)
 }
 
 // filterTerm is a term of a pattern: plain, "quoted", -without or ?optional.

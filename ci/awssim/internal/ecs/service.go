@@ -264,12 +264,6 @@ func (e *API) updateService(_ *wire.Call, in *ecs.UpdateServiceInput) (*ecs.Upda
 	if err != nil {
 		return nil, err
 	}
-	if in.DesiredCount != nil && *in.DesiredCount < 0 {
-		return nil, wire.Errf("InvalidParameterException", "Desired count cannot be less than 0.")
-	}
-	if in.DesiredCount != nil && s.scheduling == types.SchedulingStrategyDaemon {
-		return nil, wire.Errf("InvalidParameterException", "The daemon scheduling strategy does not support a desired count for services. Remove the desired count value and try again")
-	}
 	if in.CapacityProviderStrategy != nil && !in.ForceNewDeployment {
 		return nil, wire.Errf("InvalidParameterException", "The capacity provider strategy cannot be changed without forcing a new deployment.")
 	}
@@ -315,6 +309,12 @@ func (s *svc) moves(conf *config, in *ecs.UpdateServiceInput) (fresh bool, err e
 		if _, err := s.e.usable(conf.rev.def.TaskDefinitionArn); err != nil {
 			return false, err
 		}
+	}
+	if in.DesiredCount != nil && *in.DesiredCount < 0 {
+		return false, wire.Errf("InvalidParameterException", "Desired count cannot be less than 0.")
+	}
+	if in.DesiredCount != nil && s.scheduling == types.SchedulingStrategyDaemon {
+		return false, wire.Errf("InvalidParameterException", "The daemon scheduling strategy does not support a desired count for services. Remove the desired count value and try again")
 	}
 	return fresh, nil
 }

@@ -223,16 +223,23 @@ func checkStrategy(in *types.DeploymentConfiguration) error {
 	case value(in.BakeTimeInMinutes) < 0 || value(in.BakeTimeInMinutes) > 1440:
 		return wire.Errf("InvalidParameterException", "bakeTimeInMinutes must be between 0 and 1440.")
 	}
-	if p := orDefault(value(in.CanaryConfiguration).CanaryPercent, 5); p < 0.1 || p > 100 {
-		return wire.Errf("InvalidParameterException", "canaryPercent must be between 0.1 and 100.0.")
-	}
-	if p := orDefault(value(in.LinearConfiguration).StepPercent, 10); p < 3 || p > 100 {
-		return wire.Errf("InvalidParameterException", "stepPercent must be between 3.0 and 100.0.")
+	if err := checkSteps(in); err != nil {
+		return err
 	}
 	for _, h := range in.LifecycleHooks {
 		if err := checkHook(h); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+func checkSteps(in *types.DeploymentConfiguration) error {
+	if p := orDefault(value(in.CanaryConfiguration).CanaryPercent, 5); p < 0.1 || p > 100 {
+		return wire.Errf("InvalidParameterException", "canaryPercent must be between 0.1 and 100.0.")
+	}
+	if p := orDefault(value(in.LinearConfiguration).StepPercent, 10); p < 3 || p > 100 {
+		return wire.Errf("InvalidParameterException", "stepPercent must be between 3.0 and 100.0.")
 	}
 	return nil
 }

@@ -198,25 +198,8 @@ func attributes(in *ecs.RegisterTaskDefinitionInput) []types.Attribute {
 // checkTaskDefinition refuses what AWS refuses (API_RegisterTaskDefinition, API_ContainerDefinition, the developer guide's
 // "Amazon ECS task definition parameters" and, for Fargate, "task definition differences for Fargate").
 func (e *API) checkTaskDefinition(in *ecs.RegisterTaskDefinitionInput) error {
-	if value(in.Family) == "" {
-		return wire.Errf("ClientException", "Family can not be blank.")
-	}
-	if !familyNames.MatchString(*in.Family) {
-		return wire.Errf("ClientException", "Family contains invalid characters.")
-	}
-	if len(in.ContainerDefinitions) == 0 {
-		return wire.Errf("ClientException", "Container list cannot be empty.")
-	}
-	if in.Tags != nil && len(in.Tags) == 0 {
-		return wire.Errf("InvalidParameterException", "Tags can not be empty.")
-	}
-	if err := checkTags(in.Tags); err != nil {
+	if err := checkFamily(in); err != nil {
 		return err
-	}
-	for _, arn := range []*string{in.ExecutionRoleArn, in.TaskRoleArn} {
-		if arn != nil && !roleARNs.MatchString(*arn) {
-			return wire.Errf("ClientException", "Role is not valid")
-		}
 	}
 	fargate := slices.Contains(in.RequiresCompatibilities, types.CompatibilityFargate)
 	essential := false
@@ -243,6 +226,31 @@ func (e *API) checkTaskDefinition(in *ecs.RegisterTaskDefinitionInput) error {
 	}
 	if fargate {
 		return checkFargate(in)
+	}
+	return nil
+}
+
+// checkFamily refuses what is wrong beside the containers.
+func checkFamily(in *ecs.RegisterTaskDefinitionInput) error {
+	if value(in.Family) == "" {
+		return wire.Errf("ClientException", "Family can not be blank.")
+	}
+	if !familyNames.MatchString(*in.Family) {
+		return wire.Errf("ClientException", "Family contains invalid characters.")
+	}
+	if len(in.ContainerDefinitions) == 0 {
+		return wire.Errf("ClientException", "Container list cannot be empty.")
+	}
+	if in.Tags != nil && len(in.Tags) == 0 {
+		return wire.Errf("InvalidParameterException", "Tags can not be empty.")
+	}
+	if err := checkTags(in.Tags); err != nil {
+		return err
+	}
+	for _, arn := range []*string{in.ExecutionRoleArn, in.TaskRoleArn} {
+		if arn != nil && !roleARNs.MatchString(*arn) {
+			return wire.Errf("ClientException", "Role is not valid")
+		}
 	}
 	return nil
 }

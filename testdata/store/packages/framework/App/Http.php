@@ -22,13 +22,22 @@ final class Http
             return;
         }
         $config = new DeploymentConfig($this->root);
+        $path = (string) parse_url($_SERVER['REQUEST_URI'] ?? '/', PHP_URL_PATH);
+        $front = new Storefront($this->root, $config);
+        if ($path === '/graphql') {
+            header('Content-Type: application/json');
+            echo json_encode($front->graphql());
+            return;
+        }
+        $shown = $front->match($path) ?? ['area' => 'frontend', 'title' => ''];
         $version = @file_get_contents($this->root . '/pub/static/deployed_version.txt');
         $page = ObjectManager::fromCompiled($this->root, 'frontend')->get('Magento\Theme\Model\Page');
         $footer = (new Template($this->root, $config))->render('Magento_Theme', 'footer.phtml', ['version' => (string) $version]);
         header('Content-Type: text/html; charset=utf-8');
         header('X-Magento-Mode: ' . ($config->get('MAGE_MODE') ?? 'default'));
         echo $page->render([
-            'theme' => $config->get('system/default/design/theme/theme_id') ?? 'frontend/Magento/blank',
+            'theme' => $shown['area'] === 'adminhtml' ? 'adminhtml/Magento/backend' : $config->get('system/default/design/theme/theme_id') ?? 'frontend/Magento/blank',
+            'title' => $shown['title'],
             'locale' => $config->get('system/default/general/locale/code') ?? 'en_US',
             'static' => '/static/' . ($version === false || $version === '' ? '' : "version$version/"),
         ]), $footer;

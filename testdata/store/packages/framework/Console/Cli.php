@@ -42,6 +42,7 @@ final class Cli
         'module:status' => 'moduleStatus',
         'setup:db:status' => 'dbStatus',
         'setup:di:compile' => 'compile',
+        'setup:install' => 'install',
         'setup:static-content:deploy' => 'staticContent',
         'setup:upgrade' => 'upgrade',
     ];
@@ -315,6 +316,13 @@ final class Cli
         }
         $services->writeState(['schema' => $this->schema(), 'config' => $this->configHash()]);
         $this->line('Schema creation/updates: done');
+        return self::OK;
+    }
+
+    private function install(array $words): int
+    {
+        $this->line((new Installer($this->root, $this->config))->run(new Input($words, ['no-interaction'], Installer::OPTIONS)));
+        $this->services()->writeState(['schema' => $this->schema(), 'config' => $this->configHash()]);
         return self::OK;
     }
 

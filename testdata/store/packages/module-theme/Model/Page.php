@@ -22,10 +22,11 @@ class Page
         return [$this->blockFactory->create(['title' => 'Store', 'text' => $this->storeManager->get('default', $locale)->getCode()])];
     }
 
-    /** @param array{theme: string, locale: string, static: string} $view */
+    /** @param array{theme: string, locale: string, static: string, title?: string} $view */
     public function render(array $view): string
     {
         $base = htmlspecialchars("{$view['static']}{$view['theme']}/{$view['locale']}");
+        $title = htmlspecialchars(($view['title'] ?? '') ?: 'Sample store');
         $blocks = '';
         foreach ($this->getBlocks($view['locale']) as $block) {
             $blocks .= $block->render();
@@ -35,7 +36,7 @@ class Page
             <html lang="{$view['locale']}">
             <head>
                 <meta charset="$this->charset">
-                <title>Sample store</title>
+                <title>$title</title>
                 <link rel="stylesheet" href="$base/css/styles.css">
                 <script src="$base/requirejs-loader.js"></script>
             </head>

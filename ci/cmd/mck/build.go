@@ -18,6 +18,7 @@ import (
 	"github.com/magecloudkit/pipeline/ci/host"
 	"github.com/magecloudkit/pipeline/ci/layer"
 	"github.com/magecloudkit/pipeline/ci/machine"
+	"github.com/magecloudkit/pipeline/ci/smoke"
 	"github.com/magecloudkit/pipeline/ci/store"
 )
 
@@ -371,6 +372,8 @@ type built struct {
 	Steps   []host.Result    `json:"steps"`
 	Images  []host.Assembled `json:"images"`
 	Seconds float64          `json:"seconds"`
+	// Smoke is how the images did when they were run; nil: they were not.
+	Smoke *smoke.Report `json:"smoke,omitempty"`
 }
 
 // imageFlags are what build needs to know beside what precompile does.
@@ -382,6 +385,7 @@ type imageFlags struct {
 func newBuildCommand(e *env) *cobra.Command {
 	var f buildFlags
 	var im imageFlags
+	var smoked bool
 	cmd := &cobra.Command{
 		Use:   "build",
 		Short: "Build the store's two images, as OCI layouts OUT/magento2 and OUT/nginx",
@@ -398,8 +402,18 @@ that the store needs; 'dagger call php-base' makes one.`,
 			if err != nil {
 				return err
 			}
+			if smoked {
+				report, err := f.smokeBuilt(cmd.Context(), e, cmd.Flags().Changed("smoke"))
+				if err != nil {
+					return err
+				}
+				done.Smoke = report
+			}
 			if f.json {
 				return writeJSON(e.stdout, done)
+			}
+			if done.Smoke != nil && !f.quiet {
+				fmt.Fprint(e.stderr, done.Smoke)
 			}
 			host.PrintImages(e.stdout, done.Images)
 			fmt.Fprintf(e.stdout, "build %s of %s in %.1f s: %s, %s\n", done.BuildNum, done.Version, done.Seconds, filepath.Join(f.out, build.Magento), filepath.Join(f.out, build.Nginx))
@@ -408,6 +422,7 @@ that the store needs; 'dagger call php-base' makes one.`,
 	}
 	f.addRunTo(cmd, "the images go to OUT/magento2 and OUT/nginx, replacing what is there")
 	fl := cmd.Flags()
+	fl.BoolVar(&smoked, "smoke", true, "run the images as a shop and ask whether it serves, where this machine can (see 'mck smoke --help'); given expressly, a machine that cannot fails the build")
 	fl.StringVar(&im.buildNum, "build-num", "latest", "the build's number, and its images' tag")
 	fl.StringVar(&im.revision, "revision", "", "the commit that is built (default: the commit of the store's git repository)")
 	fl.StringVar(&im.contentVersion, "content-version", "", "version in static URLs (default: the time of the commit, in seconds)")

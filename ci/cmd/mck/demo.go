@@ -26,6 +26,7 @@ import (
 	"github.com/magecloudkit/pipeline/ci/image"
 	"github.com/magecloudkit/pipeline/ci/registry"
 	"github.com/magecloudkit/pipeline/ci/release"
+	"github.com/magecloudkit/pipeline/ci/smoke/hostrun"
 )
 
 func newDemoCommand(e *env) *cobra.Command {
@@ -112,6 +113,7 @@ func demonstrate(ctx context.Context, e *env, source, dir string) error {
 	}{
 		{"Check the store", d.check},
 		{"Build its two images, the first time", func(ctx context.Context) (string, error) { return d.build(ctx, firstBuild) }},
+		{"Run them as a shop", d.smoke},
 		{"Push them to Amazon ECR (simulated)", func(ctx context.Context) (string, error) { return d.push(ctx, firstBuild) }},
 		{"Pull them back and compare", func(ctx context.Context) (string, error) { return d.pull(ctx, firstBuild) }},
 		{"Change one PHP file and build again", d.rebuild},
@@ -213,6 +215,24 @@ func (d *demo) build(ctx context.Context, number string) (string, error) {
 		}
 	}
 	return fmt.Sprintf("%d of %d steps ran", ran, len(done.Steps)), nil
+}
+
+// smoke runs the images and asks whether they serve, where this machine can.
+func (d *demo) smoke(ctx context.Context) (string, error) {
+	report, err := runSmoke(ctx, d.env, d.images, false)
+	var unavailable *hostrun.Unavailable
+	if errors.As(err, &unavailable) {
+		fmt.Fprintln(d.stdout, err)
+		return "not run here", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	fmt.Fprint(d.stdout, report)
+	if !report.OK() {
+		return "", errors.New("the images do not serve")
+	}
+	return fmt.Sprintf("%d checks", len(report.Checks)), nil
 }
 
 // kilobytes suits a sample store.

@@ -29,6 +29,11 @@ final class Http
             echo json_encode($front->graphql());
             return;
         }
+        if (!in_array(pathinfo($path, PATHINFO_EXTENSION), ['', 'html', 'php'], true)) {
+            http_response_code(404);
+            echo "404 Not Found\n";
+            return;
+        }
         $shown = $front->match($path) ?? ['area' => 'frontend', 'title' => ''];
         $version = @file_get_contents($this->root . '/pub/static/deployed_version.txt');
         $page = ObjectManager::fromCompiled($this->root, 'frontend')->get('Magento\Theme\Model\Page');

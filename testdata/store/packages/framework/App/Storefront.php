@@ -41,7 +41,8 @@ final class Storefront
     /** Without a database that setup:install filled there are the compiled pages alone. */
     private function installed(): bool
     {
-        return @fsockopen(...array_pad(explode(':', (string) $this->config->get('db/connection/default/host'), 2), 2, 3306)) !== false;
+        [$host, $port] = array_pad(explode(':', (string) $this->config->get('db/connection/default/host'), 2), 2, '3306');
+        return @fsockopen($host, (int) $port) !== false;
     }
 
     /** @return array{data: array<string, mixed>} */

@@ -1,0 +1,310 @@
+// Package hostrun runs a build's two images as a shop on this machine, with no container engine, and has package smoke ask
+// it. The images' files are laid over the machine's own php-fpm and nginx in mount namespaces: not root, a read-only root,
+// and the documented volumes, empty at first. MariaDB, Redis or Valkey and a stand-in for the search engine run beside them.
+//
+// What it cannot show: the PHP, nginx and extensions of the images' bases, since the machine's are run.
+package hostrun
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/cookiejar"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/magecloudkit/pipeline/ci/build"
+	"github.com/magecloudkit/pipeline/ci/smoke"
+)
+
+// Options say what is run.
+type Options struct {
+	// Layouts is the directory with the OCI layouts magento2 and nginx.
+	Layouts string
+	// Work is an empty directory for the images' files, volumes and logs. Other users must be able to reach it.
+	Work string
+	Now  func() time.Time
+}
+
+type runner struct {
+	Options
+	dir                              string
+	processes                        []*process
+	db, redis, searchPort, fpm, http string
+	search                           *http.Server
+	php, nginx                       *tree
+	phpProcess, nginxProcess         *process
+	read                             map[string]int // of each log
+}
+
+// Run starts everything, asks, and ends what it started. A shop that does not start is a report too. The error is an
+// [Unavailable] where the machine cannot run it, or says what of the machine failed.
+func Run(ctx context.Context, o Options) (smoke.Report, error) {
+	if err := Available(); err != nil {
+		return smoke.Report{}, err
+	}
+	r := &runner{Options: o, dir: o.Work, read: map[string]int{}}
+	defer r.end()
+	images := smoke.Images{Users: map[string]string{}, Static: map[string][]string{}, Content: map[string][]string{}}
+	var err error
+	if r.php, err = unpack(ctx, o.Layouts, build.Magento, filepath.Join(o.Work, build.Magento), &images); err != nil {
+		return smoke.Report{}, err
+	}
+	if r.nginx, err = unpack(ctx, o.Layouts, build.Nginx, filepath.Join(o.Work, build.Nginx), &images); err != nil {
+		return smoke.Report{}, err
+	}
+	if err := r.php.describe(&images); err != nil {
+		return smoke.Report{}, err
+	}
+	images.Files = os.DirFS(filepath.Join(r.nginx.dir, appRoot, "pub/static"))
+	if err := r.services(ctx); err != nil {
+		return smoke.Report{}, err
+	}
+	return r.ask(ctx, images)
+}
+
+// ask installs the shop, starts it, and asks.
+func (r *runner) ask(ctx context.Context, images smoke.Images) (smoke.Report, error) {
+	report, start := smoke.Report{}, r.Now()
+	step := func(name string, run func(context.Context) error) bool {
+		began := r.Now()
+		err := run(ctx)
+		report.Checks = append(report.Checks, smoke.Step(name, r.Now().Sub(began), err, logOf(err)))
+		return err == nil
+	}
+	if step("install", r.install) && step("start", r.up) {
+		jar, err := cookiejar.New(nil)
+		if err != nil {
+			return report, err
+		}
+		shop := smoke.Shop{
+			URL: "http://127.0.0.1:" + r.http, Client: &http.Client{Jar: jar, Timeout: time.Minute}, Now: r.Now, Images: images,
+			Logs: r.newLines, Keys: r.keys, Planted: planted(),
+		}
+		asked, err := shop.Ask(ctx)
+		report.Checks = append(report.Checks, asked.Checks...)
+		if err != nil {
+			return report, err
+		}
+		step("nginx ends its request", r.stopNginx)
+		step("php-fpm ends its request", r.stopFPM)
+	}
+	report.Seconds = r.Now().Sub(start).Seconds()
+	return report, ctx.Err()
+}
+
+func logOf(err error) []string {
+	var f *failure
+	if errors.As(err, &f) {
+		return f.lines
+	}
+	return nil
+}
+
+// planted are files in pub/media that nobody may read.
+func planted() []string {
+	var out []string
+	for _, dir := range smoke.Private() {
+		out = append(out, dir+"/smoke.txt", dir+"/smoke.jpg")
+	}
+	return out
+}
+
+const key = "0123456789abcdef0123456789abcdef"
+
+// environment is the shop's.
+func (r *runner) environment() []string {
+	return []string{
+		"MYSQL_HOST=127.0.0.1:" + r.db, "MYSQL_DATABASE=magento", "MYSQL_USER=m", "MYSQL_PASSWORD=m", "CRYPT_KEY=" + key,
+		"REDIS_CACHE_HOST=127.0.0.1", "REDIS_CACHE_PORT=" + r.redis, "REDIS_SESSION_HOST=127.0.0.1", "REDIS_SESSION_PORT=" + r.redis,
+		"PHP_FPM_LISTEN=127.0.0.1:" + r.fpm, "PHP_FPM_START_SERVERS=2", "PHP_FPM_MAX_CHILDREN=4", "PHP_FPM_MAX_SPARE_SERVERS=3",
+	}
+}
+
+// volumes are the writable places of an image, empty and its user's, by where they are mounted.
+func (r *runner) volumes(t *tree) (map[string]string, error) {
+	out := map[string]string{}
+	for _, place := range []string{"var", "pub/media", "app/etc"} {
+		if t.name == build.Nginx && place != "pub/media" {
+			continue
+		}
+		dir := filepath.Join(r.dir, "volumes", strings.ReplaceAll(place, "/", "-"))
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, err
+		}
+		if t.name == build.Magento { // nginx reads what php-fpm has written
+			if err := own(dir, t.config.User); err != nil {
+				return nil, err
+			}
+		}
+		out[filepath.Join(appRoot, place)] = dir
+	}
+	return out, nil
+}
+
+// own gives a directory to an image's user.
+func own(dir, of string) error {
+	name, _, _ := strings.Cut(of, ":")
+	uid, err := strconv.Atoi(name)
+	if err != nil {
+		u, err := user.Lookup(name)
+		if err != nil {
+			return nil // it runs as root, or will say so itself
+		}
+		if uid, err = strconv.Atoi(u.Uid); err != nil {
+			return err
+		}
+	}
+	return filepath.WalkDir(dir, func(p string, _ os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(p, uid, uid)
+	})
+}
+
+// forInstaller is what Magento's installer, which wants to write env.php, generated and pub/static and to find no scopes,
+// is given: a copy of the image's store.
+const forInstaller = `$c = include "app/etc/config.php"; unset($c["scopes"], $c["themes"]); file_put_contents("app/etc/config.php", "<?php\nreturn " . var_export($c, true) . ";\n");`
+
+func (r *runner) install(ctx context.Context) error {
+	copied := &tree{name: "installer", dir: filepath.Join(r.dir, "installer"), config: r.php.config}
+	if err := once("copying the store", exec.CommandContext(ctx, "cp", "-a", "--reflink=auto", r.php.dir, copied.dir)); err != nil {
+		return err
+	}
+	defer os.RemoveAll(copied.dir)
+	root := filepath.Join(copied.dir, appRoot)
+	if err := os.Remove(filepath.Join(root, "app/etc/env.php")); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	for _, dir := range []string{"app/etc", "generated", "pub/static", "pub/media", "var"} {
+		if err := own(filepath.Join(root, dir), copied.config.User); err != nil {
+			return err
+		}
+	}
+	for _, c := range []struct {
+		what string
+		argv []string
+	}{
+		{"preparing the installation", []string{"php", "-r", forInstaller}},
+		{"setup:install", []string{
+			"php", "-d", "memory_limit=2G", "bin/magento", "setup:install", "--no-interaction", "--base-url=http://127.0.0.1:" + r.http + "/",
+			"--db-host=127.0.0.1:" + r.db, "--db-name=magento", "--db-user=m", "--db-password=m", "--key=" + key, "--backend-frontname=admin",
+			"--admin-firstname=Smoke", "--admin-lastname=Test", "--admin-email=smoke@example.com", "--admin-user=smoke", "--admin-password=Passw0rd1",
+			"--search-engine=opensearch", "--opensearch-host=127.0.0.1", "--opensearch-port=" + r.searchPort,
+		}},
+	} {
+		cmd, err := r.container(ctx, copied, nil, true, c.argv)
+		if err != nil {
+			return err
+		}
+		if err := once(c.what, cmd); err != nil {
+			return err
+		}
+	}
+	volumes, err := r.volumes(r.php)
+	if err != nil {
+		return err
+	}
+	// As a release does, in the image as it is.
+	argv := append(append([]string{}, r.php.config.Entrypoint...), "bin/magento", "setup:upgrade", "--keep-generated", "--no-interaction")
+	cmd, err := r.container(ctx, r.php, volumes, false, argv, r.environment()...)
+	if err != nil {
+		return err
+	}
+	return once("setup:upgrade", cmd)
+}
+
+// start starts a program and sees to its end.
+func (r *runner) start(name string, cmd *exec.Cmd) (*process, error) {
+	p, err := start(name, filepath.Join(r.dir, name+".log"), cmd)
+	if err == nil {
+		r.processes = append(r.processes, p)
+	}
+	return p, err
+}
+
+// up starts both images and waits until they answer.
+func (r *runner) up(ctx context.Context) error {
+	for _, p := range planted() {
+		if err := writeFile(filepath.Join(r.dir, "volumes/pub-media", p), "a customer's\n", 0o644); err != nil {
+			return err
+		}
+	}
+	web := []string{"PHP_HOST=127.0.0.1", "PHP_PORT=" + r.fpm, "NGINX_PORT=" + r.http, "NGINX_WORKER_PROCESSES=1"}
+	for _, c := range []struct {
+		tree    *tree
+		env     []string
+		address string
+		process **process
+	}{{r.php, r.environment(), r.fpm, &r.phpProcess}, {r.nginx, web, r.http, &r.nginxProcess}} {
+		volumes, err := r.volumes(c.tree)
+		if err != nil {
+			return err
+		}
+		cmd, err := r.container(ctx, c.tree, volumes, false, nil, c.env...)
+		if err != nil {
+			return err
+		}
+		if *c.process, err = r.start(c.tree.name, cmd); err != nil {
+			return err
+		}
+		if err := until(ctx, *c.process, answers("127.0.0.1:"+c.address)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// newLines are those that the containers and the shop have written since the last call.
+func (r *runner) newLines() []string {
+	logs := []string{filepath.Join(r.dir, build.Magento+".log"), filepath.Join(r.dir, build.Nginx+".log")}
+	own, _ := filepath.Glob(filepath.Join(r.dir, "volumes/var/log/*.log")) // the pattern is right
+	var out []string
+	for _, name := range append(logs, own...) {
+		raw, err := os.ReadFile(name)
+		if err != nil || len(raw) <= r.read[name] {
+			continue
+		}
+		out = append(out, strings.Split(strings.TrimSpace(string(raw[r.read[name]:])), "\n")...)
+		r.read[name] = len(raw)
+	}
+	return out
+}
+
+// end ends all that was started, the last first.
+func (r *runner) end() {
+	if r.search != nil {
+		r.search.Close()
+	}
+	for i := len(r.processes) - 1; i >= 0; i-- {
+		r.processes[i].end()
+	}
+}
+
+// stopped waits until a container that was asked to stop has done so, within stopTimeout.
+func stopped(ctx context.Context, p *process) error {
+	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
+	defer cancel()
+	select {
+	case <-p.ended:
+		if p.err != nil {
+			return &failure{what: "stopping " + p.name, err: p.err, lines: p.lines()}
+		}
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%s has not ended %s after SIGQUIT: ECS would kill it", p.name, stopTimeout)
+	}
+}
+
+// stopTimeout is ECS's default.
+const stopTimeout = 30 * time.Second
+
+const quit = syscall.SIGQUIT

@@ -1,0 +1,118 @@
+package smoke
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// shut are paths that nobody may read, whatever is there.
+var shut = []string{
+	"/app/etc/env.php", "/.git/config", "/var/log/system.log", "/composer.json", "/vendor/autoload.php", "/.user.ini", "/setup/",
+	"/errors/local.xml", "/fpm-status", "/fpm-ping", "/cron.php", "/media/smoke.php",
+}
+
+// Private are the directories of pub/media that nobody may read from.
+func Private() []string {
+	return []string{"customer", "customer_address", "custom_options", "downloadable", "import"}
+}
+
+func (a *asker) locked(ctx context.Context) {
+	a.check("locked paths", func() (string, error) {
+		paths := slices.Clone(shut)
+		for _, p := range a.Planted {
+			paths = append(paths, "/media/"+p)
+		}
+		var open []string
+		for _, p := range paths {
+			got, err := a.get(ctx, p)
+			if err != nil {
+				return "", err
+			}
+			if got.status != 403 && got.status != 404 {
+				open = append(open, fmt.Sprintf("%s answers %d", p, got.status))
+			}
+		}
+		if len(open) > 0 {
+			return "", &wrong{what: strings.Join(open, ", "), cause: "nginx's configuration lets the world read it: answer 404 there, as the pipeline's own template does"}
+		}
+		return fmt.Sprintf("%d shut", len(paths)), nil
+	})
+}
+
+func (a *asker) redis(ctx context.Context) {
+	a.check("redis", func() (string, error) {
+		if a.Keys == nil {
+			return "", &skip{"there is none"}
+		}
+		keys, err := a.Keys(ctx)
+		if err != nil {
+			return "", err
+		}
+		var seen []string
+		for of, n := range keys {
+			if n == 0 {
+				return "", &wrong{what: "Redis has no key of the " + of + ", after all these pages",
+					cause: "the shop was told of a Redis and does not use it: env.php names a backend that this release of Magento does not know, and then it takes files without a word"}
+			}
+			seen = append(seen, fmt.Sprintf("%s %d", of, n))
+		}
+		slices.Sort(seen)
+		return strings.Join(seen, ", ") + " keys", nil
+	})
+}
+
+// logs is the last check: nothing in the containers' logs that it would have to be woken up for.
+func (a *asker) logs() {
+	a.check("logs", func() (string, error) {
+		lines := a.Logs()
+		if bad := errorsIn(lines); len(bad) > 0 {
+			return "", &wrong{what: fmt.Sprintf("%d errors, the first: %s", len(bad), bad[0]), cause: cause(strings.Join(bad, "\n"))}
+		}
+		return fmt.Sprintf("%d lines, no error", len(lines)), nil
+	})
+}
+
+var badLine = regexp.MustCompile(`PHP (Fatal error|Parse error|Warning|Notice|Deprecated|Recoverable)|Uncaught|\b(CRITICAL|EMERGENCY|ALERT)\b|\[(crit|alert|emerg)\]|Read-only file system|Permission denied|not found$|: exit code `)
+
+func errorsIn(lines []string) []string {
+	var out []string
+	for _, l := range lines {
+		if badLine.MatchString(l) {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// causes are what lines and pages tell of why something failed; the first that fits counts.
+var causes = []struct {
+	says *regexp.Regexp
+	why  string
+}{
+	{regexp.MustCompile(`Invalid template file: .*view_preprocessed`), "minified HTML: the setting dev/template/minify_html is on, and the image has no minified templates in var/view_preprocessed: build with that setting in config.php, or turn it off"},
+	{regexp.MustCompile(`could not find driver`), "a missing PHP extension: pdo_mysql; add it to the php base"},
+	{regexp.MustCompile(`undefined function ([a-z]+)_|Class "([A-Za-z]+)" not found|requires? the [a-z]+ extension|PHP extension`), "a missing PHP extension: $0; add it to the php base"},
+	{regexp.MustCompile(`The environment lacks ([A-Z_, ]+)`), "the environment of the container lacks variables: $1"},
+	{regexp.MustCompile(`Connection to Redis|RedisException`), "Redis cannot be reached with the given settings"},
+	{regexp.MustCompile(`SQLSTATE\[HY000\] \[\d+\]`), "the database cannot be reached with the given settings"},
+	{regexp.MustCompile(`Base table or view not found`), "the database is not this build's: setup:upgrade has not run"},
+	{regexp.MustCompile(`Read-only file system|failed to open stream: (Permission|Read)`), "something is written outside the volumes (var, pub/media, app/etc, /tmp)"},
+	{regexp.MustCompile(`-entrypoint: .*not found|exec format error|cannot execute`), "a broken entrypoint: it or what it calls is not in the image"},
+	{regexp.MustCompile(`502 Bad Gateway`), "php-fpm does not answer: it ended, or listens elsewhere"},
+}
+
+func cause(text string) string {
+	for _, c := range causes {
+		if m := c.says.FindStringSubmatch(text); m != nil {
+			why := strings.ReplaceAll(c.why, "$0", m[0])
+			if len(m) > 1 {
+				why = strings.ReplaceAll(why, "$1", strings.TrimSpace(m[1]))
+			}
+			return why
+		}
+	}
+	return ""
+}

@@ -67,11 +67,11 @@ func (a *asker) redis(ctx context.Context) {
 // logs is the last check: nothing in the containers' logs that it would have to be woken up for.
 func (a *asker) logs() {
 	a.check("logs", func() (string, error) {
-		lines := a.Logs()
-		if bad := errorsIn(lines); len(bad) > 0 {
+		a.newLines()
+		if bad := errorsIn(a.said); len(bad) > 0 {
 			return "", &wrong{what: fmt.Sprintf("%d errors, the first: %s", len(bad), bad[0]), cause: cause(strings.Join(bad, "\n"))}
 		}
-		return fmt.Sprintf("%d lines, no error", len(lines)), nil
+		return fmt.Sprintf("%d lines, no error", len(a.said)), nil
 	})
 }
 
@@ -100,7 +100,7 @@ var causes = []struct {
 	{regexp.MustCompile(`SQLSTATE\[HY000\] \[\d+\]`), "the database cannot be reached with the given settings"},
 	{regexp.MustCompile(`Base table or view not found`), "the database is not this build's: setup:upgrade has not run"},
 	{regexp.MustCompile(`Read-only file system|failed to open stream: (Permission|Read)`), "something is written outside the volumes (var, pub/media, app/etc, /tmp)"},
-	{regexp.MustCompile(`-entrypoint: .*not found|exec format error|cannot execute`), "a broken entrypoint: it or what it calls is not in the image"},
+	{regexp.MustCompile(`-entrypoint.*(not found|No such file|Permission denied)|[Ee]xec format error|cannot execute`), "a broken entrypoint: it or what it calls is not in the image"},
 	{regexp.MustCompile(`502 Bad Gateway`), "php-fpm does not answer: it ended, or listens elsewhere"},
 }
 

@@ -101,13 +101,27 @@ type Shop struct {
 type asker struct {
 	Shop
 	report Report
+	said   []string // all that the logs have said
 }
 
-// Ask asks everything. The report tells what failed; the error is only that of a context that ended.
+// newLines are what the logs have said since the last call.
+func (a *asker) newLines() []string {
+	lines := a.Logs()
+	a.said = append(a.said, lines...)
+	return lines
+}
+
+// Inspect checks what needs no running container, so that it is said of images that do not start too.
+func Inspect(images Images, now func() time.Time) []Check {
+	a := &asker{Shop: Shop{Now: now, Images: images, Logs: func() []string { return nil }}}
+	a.images()
+	return a.report.Checks
+}
+
+// Ask asks everything that needs one. The report tells what failed; the error is only that of a context that ended.
 func (s Shop) Ask(ctx context.Context) (Report, error) {
 	a := &asker{Shop: s}
 	start := s.Now()
-	a.images()
 	a.build(ctx)
 	a.pages(ctx)
 	a.locales(ctx)
@@ -133,7 +147,7 @@ func (a *asker) check(name string, ask func() (seen string, err error)) {
 		c.Status, c.Detail = Failed, err.Error()
 	}
 	if c.Status == Failed {
-		c.Log = tail(errorsIn(a.Logs()))
+		c.Log = tail(errorsIn(a.newLines()))
 		if c.Cause == "" {
 			c.Cause = cause(c.Page + "\n" + strings.Join(c.Log, "\n"))
 		}

@@ -113,12 +113,12 @@ func demonstrate(ctx context.Context, e *env, source, dir string) error {
 	}{
 		{"Check the store", d.check},
 		{"Build its two images, the first time", func(ctx context.Context) (string, error) { return d.build(ctx, firstBuild) }},
-		{"Run them as a shop", d.smoke},
 		{"Push them to Amazon ECR (simulated)", func(ctx context.Context) (string, error) { return d.push(ctx, firstBuild) }},
 		{"Pull them back and compare", func(ctx context.Context) (string, error) { return d.pull(ctx, firstBuild) }},
 		{"Change one PHP file and build again", d.rebuild},
 		{"Push again", func(ctx context.Context) (string, error) { return d.push(ctx, secondBuild) }},
 		{"Release to Amazon ECS (simulated)", d.release},
+		{"Run what was built as a shop", d.smoke},
 	} {
 		fmt.Fprintf(e.stdout, "\n%d. %s\n\n", len(d.report)+1, c.title)
 		began := e.now()

@@ -21,7 +21,7 @@ func TestDemo(t *testing.T) {
 		t.Fatalf("demo = %d\n%s%s", code, out, errs)
 	}
 	parts := regexp.MustCompile(`(?m)^\d\. .*\n\n`).Split(out, -1)
-	if len(parts) != 8 {
+	if len(parts) != 9 {
 		t.Fatalf("the demo has %d parts:\n%s", len(parts)-1, out)
 	}
 	for part, says := range map[int][]string{
@@ -52,8 +52,8 @@ func TestDemo(t *testing.T) {
 			}
 		}
 	}
-	if !strings.Contains(parts[7], "5 of 17 blobs sent") || !strings.Contains(parts[7], "2 of 4 steps ran") {
-		t.Errorf("the summary is\n%s", parts[7])
+	if !strings.Contains(parts[8], "5 of 17 blobs sent") || !strings.Contains(parts[8], "2 of 4 steps ran") {
+		t.Errorf("the summary is\n%s", parts[8])
 	}
 	for _, made := range []string{"images-301/magento2/index.json", "images-302/nginx/index.json", "cache"} {
 		if _, err := os.Stat(filepath.Join(dir, made)); err != nil {

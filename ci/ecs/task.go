@@ -390,7 +390,9 @@ func (r *Runner) judge(o OneOff, end TaskEnd, task *types.Task) TaskEnd {
 	}
 	end.ExitCode = command.ExitCode
 	switch {
-	case task.StopCode == types.TaskStopCodeTaskFailedToStart:
+	// ECS says so too of a task whose command ended before a container that
+	// waits for it to be healthy could start. The command did run then.
+	case task.StopCode == types.TaskStopCodeTaskFailedToStart && command.ExitCode == nil:
 		return r.end(end, TaskNotStarted, reason)
 	case outOfMemory(command.Reason) || outOfMemory(aws.ToString(task.StoppedReason)):
 		return r.end(end, TaskOutOfMemory, joinReasons(reason, "give the task more memory"))

@@ -157,6 +157,8 @@ func Scenarios() []Scenario {
 		{Name: "config:status 1", Want: migrationFailed, Behave: task("app:config:status", awssim.Behavior{Exit: aws.Int32(1)})},
 		{Name: "--migrate always", Want: released, Request: migrate(release.MigrateAlways), Also: checks(oneTask("setup:upgrade"), noTask("setup:db:status"))},
 		{Name: "--migrate never", Want: released, Facts: databaseIsOld, Request: noMigration, Also: checks(noTask("setup:"))},
+		{Name: "nginx waits for a healthy magento, which a command never is", Want: released, Facts: databaseIsOld, World: nginxWaitsForHealth, Also: checks(oneTask("setup:upgrade"), upgraded)},
+		{Name: "migration exits with 1 while nginx waits for a healthy magento", Want: migrationFailed, Facts: databaseIsOld, World: nginxWaitsForHealth, Behave: task("setup:upgrade", awssim.Behavior{Exit: aws.Int32(1)})},
 		{Name: "migration exits with 1", Want: migrationFailed, Facts: databaseIsOld, Behave: task("setup:upgrade", awssim.Behavior{Exit: aws.Int32(1), Logs: []string{"SQLSTATE[42S01]"}}), Also: checks(said("SQLSTATE[42S01]"))},
 		{Name: "migration killed", Want: migrationFailed, Facts: databaseIsOld, Behave: task("setup:upgrade", awssim.Behavior{Exit: aws.Int32(137)})},
 		{Name: "migration out of memory", Want: migrationFailed, Facts: databaseIsOld, Behave: task("setup:upgrade", awssim.Behavior{OOM: true})},
@@ -625,6 +627,10 @@ const logRouter = "222222222222.dkr.ecr.us-east-1.amazonaws.com/aws-for-fluent-b
 
 func sidecarOfAWS(t *awssim.Topology) {
 	definition(t, Web).ContainerDefinitions[2].Image = aws.String(logRouter)
+}
+
+func nginxWaitsForHealth(t *awssim.Topology) {
+	definition(t, Web).ContainerDefinitions[0].DependsOn = []types.ContainerDependency{{ContainerName: aws.String("magento"), Condition: types.ContainerConditionHealthy}}
 }
 
 func sidecarDigest(t *awssim.Topology) {

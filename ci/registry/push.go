@@ -174,7 +174,7 @@ func (r *Registry) prepare(req Request) ([]*upload, error) {
 	}
 	for version := range versions {
 		if version != req.Tag {
-			r.progressf("warning: the images say that they are build %s, and are pushed as %s", version, req.Tag)
+			return nil, fmt.Errorf("the images are build %s, and would be pushed as build %s: push them as %s, or build them as %s", version, req.Tag, version, req.Tag)
 		}
 	}
 	return uploads, nil

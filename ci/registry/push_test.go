@@ -694,9 +694,10 @@ func TestPushRefusesBadRequests(t *testing.T) {
 	c := newCloud(t)
 	good := build(t, "300", "code")
 	for want, req := range map[string]registry.Request{
-		"no image":             {Tag: "1"},
-		"cannot be a tag":      {Tag: "no spaces", Images: good},
-		"repository's name":    {Tag: "1", Prefix: "Upper Case", Images: good},
+		"no image":          {Tag: "1"},
+		"cannot be a tag":   {Tag: "no spaces", Images: good},
+		"repository's name": {Tag: "1", Prefix: "Upper Case", Images: good},
+		"are build 300, and would be pushed as build 301": {Tag: "301", Images: good},
 		"not of one build":     {Tag: "1", Images: []registry.Image{good[0], {Name: "nginx", Image: makeImage(t, "299", "x")}}},
 		`"" cannot be a tag`:   {Images: good},
 		`"a/b" cannot be a ta`: {Tag: "1", Tags: []string{"a/b"}, Images: good},

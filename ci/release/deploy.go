@@ -43,7 +43,7 @@ func (x *run) conclude(ctx context.Context, end *stop) *Result {
 	if end != nil {
 		verdict, reason = end.verdict, end.reason
 	} else if x.unchanged() {
-		reason += " runs already, no service was touched"
+		reason += " runs already: no service was rolled" + x.alsoDone()
 	}
 	x.step = "end"
 	if err := x.resumeCron(ctx, verdict); err != nil {
@@ -56,6 +56,19 @@ func (x *run) conclude(ctx context.Context, end *stop) *Result {
 	x.collect()
 	x.res.State = x.state()
 	return x.finish(verdict, reason)
+}
+
+// alsoDone is what a release that rolled no service did all the same: one that was
+// interrupted before may have left just that.
+func (x *run) alsoDone() string {
+	var ran []string
+	for _, t := range x.res.Tasks {
+		ran = append(ran, t.Name)
+	}
+	if len(ran) == 0 {
+		return ", and no task ran"
+	}
+	return "; what ran is " + strings.Join(ran, ", ")
 }
 
 // subject is what is released.

@@ -196,7 +196,7 @@ func TestLegacyWordForWord(t *testing.T) {
 	}
 	_, vars := cloud(t)
 	code, out, errs := mck(t, vars, strings.Fields("ecs-deploy -c production-app -n production-app -to 300 -i ignore -t 360")...)
-	if code != 0 || !strings.Contains(out, "runs already") {
+	if code != 0 || !strings.Contains(out, "runs already: no service was rolled, and no task ran") {
 		t.Errorf("exit code %d:\n%s%s", code, out, errs)
 	}
 }

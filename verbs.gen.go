@@ -342,6 +342,10 @@ func (m *Magecloudkit) Deploy(
 	//
 	// +optional
 	unset []string,
+	// Let a plain value take the place of a secret.
+	//
+	// +optional
+	plaintext bool,
 	// Print the result as one JSON document.
 	//
 	// +optional
@@ -383,6 +387,7 @@ func (m *Magecloudkit) Deploy(
 	c.list("env", env)
 	c.list("secret", secret)
 	c.list("unset", unset)
+	c.on("plaintext", plaintext)
 	c.on("json", asJson)
 	c.reports = true
 	return m.do(ctx, c)
@@ -618,6 +623,10 @@ func (m *Magecloudkit) Verify(
 	//
 	// +optional
 	unset []string,
+	// Let a plain value take the place of a secret.
+	//
+	// +optional
+	plaintext bool,
 	// Print the result as one JSON document.
 	//
 	// +optional
@@ -659,6 +668,7 @@ func (m *Magecloudkit) Verify(
 	c.list("env", env)
 	c.list("secret", secret)
 	c.list("unset", unset)
+	c.on("plaintext", plaintext)
 	c.on("json", asJson)
 	c.reports = true
 	return m.do(ctx, c)
@@ -805,6 +815,10 @@ func (m *Magecloudkit) Diff(
 	//
 	// +optional
 	unset []string,
+	// Let a plain value take the place of a secret.
+	//
+	// +optional
+	plaintext bool,
 	// Print the result as one JSON document.
 	//
 	// +optional
@@ -846,6 +860,7 @@ func (m *Magecloudkit) Diff(
 	c.list("env", env)
 	c.list("secret", secret)
 	c.list("unset", unset)
+	c.on("plaintext", plaintext)
 	c.on("json", asJson)
 	c.reports = true
 	return m.do(ctx, c)
@@ -967,6 +982,10 @@ func (e *Environment) Set(
 	//
 	// +optional
 	secret bool,
+	// Let a plain value take the place of a secret.
+	//
+	// +optional
+	plaintext bool,
 	// Print the result as one JSON document.
 	//
 	// +optional
@@ -999,6 +1018,7 @@ func (e *Environment) Set(
 	c.secret("MCK_WEBHOOK_URL", webhookUrl)
 	c.secret("MCK_WEBHOOK_TOKEN", webhookToken)
 	c.on("secret", secret)
+	c.on("plaintext", plaintext)
 	c.on("json", asJson)
 	c.words(variables)
 	c.reports = true

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 
@@ -19,9 +20,12 @@ type Edits struct {
 	Env     []Variable
 	Secrets []Variable // Value is the ARN (or SSM parameter name) to read it from
 	Unset   []Variable // Value is not used
-	CPU     string     // of the task: "1024" units, or "1 vCPU"
-	Memory  string     // of the task: "2048" MiB, or "2 GB"
-	Tags    map[string]string
+	// Plaintext lets a value of Env take the place of a secret. Whoever may read
+	// a task definition reads it there.
+	Plaintext bool
+	CPU       string // of the task: "1024" units, or "1 vCPU"
+	Memory    string // of the task: "2048" MiB, or "2 GB"
+	Tags      map[string]string
 }
 
 // Variable is one environment variable of one container. Without a container
@@ -199,6 +203,36 @@ func (e Edits) Apply(in *awsecs.RegisterTaskDefinitionInput, repositories []stri
 		out.Tags = put(out.Tags, tagKey, types.Tag{Key: aws.String(k), Value: aws.String(e.Tags[k])})
 	}
 	return out, nil
+}
+
+// Exposed are the variables of Env whose value now comes from a secret in one of
+// the containers.
+func (e Edits) Exposed(containers []types.ContainerDefinition, repositories []string) []Variable {
+	return slices.DeleteFunc(slices.Clone(e.Env), func(v Variable) bool {
+		return !slices.ContainsFunc(containers, func(c types.ContainerDefinition) bool { return v.reaches(c, repositories) && v.secretIn(c) })
+	})
+}
+
+// Absent are the variables of Unset that none of the containers has.
+func (e Edits) Absent(containers []types.ContainerDefinition, repositories []string) []Variable {
+	return slices.DeleteFunc(slices.Clone(e.Unset), func(v Variable) bool {
+		return slices.ContainsFunc(containers, func(c types.ContainerDefinition) bool {
+			return v.reaches(c, repositories) && (v.secretIn(c) || slices.ContainsFunc(c.Environment, func(p types.KeyValuePair) bool { return envName(p) == v.Name }))
+		})
+	})
+}
+
+// reaches reports whether an edit of the variable is one of the container.
+func (v Variable) reaches(c types.ContainerDefinition, repositories []string) bool {
+	if v.Container != "" {
+		return aws.ToString(c.Name) == v.Container
+	}
+	ref, err := ParseReference(aws.ToString(c.Image))
+	return err == nil && ref.InAny(repositories)
+}
+
+func (v Variable) secretIn(c types.ContainerDefinition) bool {
+	return slices.ContainsFunc(c.Secrets, func(s types.Secret) bool { return secretName(s) == v.Name })
 }
 
 func envName(p types.KeyValuePair) string { return aws.ToString(p.Name) }

@@ -289,6 +289,7 @@ func (x *run) describeTaskDefinition(ctx context.Context, name string) (*awsecs.
 // planRevisions works out what every task definition becomes, and whether such
 // a revision is there already.
 func (x *run) planRevisions(ctx context.Context) {
+	defer x.checkVariables()
 	if x.req.From != "" {
 		x.readSource(ctx)
 	}
@@ -323,6 +324,27 @@ func (x *run) planRevisions(ctx context.Context) {
 			continue
 		}
 		x.planEdits(ctx, p, edits)
+	}
+}
+
+// checkVariables refuses edits of the environment that cannot be meant.
+func (x *run) checkVariables() {
+	var containers []types.ContainerDefinition
+	for _, p := range x.revs {
+		containers = append(containers, p.base.ContainerDefinitions...)
+	}
+	if !x.req.Edits.Plaintext {
+		for _, v := range x.req.Edits.Exposed(containers, x.own) {
+			x.find(SeverityError, "variable "+v.Name, "set it with --secret, or ask for a plain value with --plaintext",
+				"comes from a secret, and its value would stand in the task definition for everybody to read")
+		}
+	}
+	severity := SeverityWarning // a release may be the second try of one that did it
+	if x.req.KeepBuild {
+		severity = SeverityError
+	}
+	for _, v := range x.req.Edits.Absent(containers, x.own) {
+		x.find(severity, "variable "+v.Name, "see `env list`", "is in no container that runs, so there is nothing to remove")
 	}
 }
 

@@ -111,6 +111,12 @@ type Edits struct {
 	Env    []string `flag:"env" doc:"set an environment variable: NAME=VALUE, or CONTAINER/NAME=VALUE"`
 	Secret []string `flag:"secret" doc:"set one from a secret: NAME=ARN, or CONTAINER/NAME=ARN"`
 	Unset  []string `flag:"unset" doc:"remove one: NAME, or CONTAINER/NAME"`
+	Plaintext
+}
+
+// Plaintext lets a value be seen by everybody who may read a task definition.
+type Plaintext struct {
+	Plaintext bool `flag:"plaintext" doc:"let a plain value take the place of a secret"`
 }
 
 // Deploy is the settings of deploy, verify and diff.
@@ -156,6 +162,7 @@ type Run struct {
 type EnvSet struct {
 	Release
 	Secrets bool `flag:"secret" doc:"the values are ARNs of secrets or parameters"`
+	Plaintext
 	Output
 }
 

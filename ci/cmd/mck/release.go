@@ -105,6 +105,7 @@ func fillEdits(e *ecs.Edits, f verbs.Edits) error {
 	read(f.Env, ecs.ParseVariable, &e.Env)
 	read(f.Secret, ecs.ParseVariable, &e.Secrets)
 	read(f.Unset, ecs.ParseName, &e.Unset)
+	e.Plaintext = f.Plaintext.Plaintext
 	return errors.Join(errs...)
 }
 
@@ -423,7 +424,7 @@ func newEnvListCommand(e *env) *cobra.Command {
 
 func newEnvSetCommand(e *env) *cobra.Command {
 	return verb(e, "env set", cobra.MinimumNArgs(1), func(cmd *cobra.Command, e *env, s *verbs.EnvSet, args []string) error {
-		edits := verbs.Edits{Env: args}
+		edits := verbs.Edits{Env: args, Plaintext: s.Plaintext}
 		if s.Secrets {
 			edits = verbs.Edits{Secret: args}
 		}

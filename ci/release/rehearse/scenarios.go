@@ -209,6 +209,15 @@ func Scenarios() []Scenario {
 		{Name: "roll back: it runs already", Want: returned, Verb: (*release.Releaser).Rollback, Request: build(Running), Also: checks(noCall("ecs:UpdateService"))},
 		{Name: "roll back fails", Want: notRolledBack, First: asks(build(Build)), Verb: (*release.Releaser).Rollback, Request: build(""), Behave: behave{{Image: ":300", NoCapacity: true}}, Own: true, Also: checks(CronAsBefore)},
 		{Name: "settings changed", Want: released, Verb: (*release.Releaser).EnvChange, Request: both(build(""), edits), Own: true, Also: checks(edited, runsAgain(Running), CronAsBefore)},
+		{Name: "a secret would become a plain value", Want: refused, Verb: (*release.Releaser).EnvChange, Request: both(build(""), plainPassword), Also: checks(NothingChanged)},
+		{Name: "a secret becomes a plain value, asked for", Want: released, Verb: (*release.Releaser).EnvChange, Request: both(build(""), func(r *release.Request) {
+			plainPassword(r)
+			r.Edits.Plaintext = true
+		}), Own: true},
+		{Name: "a release would make a secret a plain value", Want: refused, Request: plainPassword, Also: checks(NothingChanged)},
+		{Name: "a variable removed that is nowhere", Want: refused, Verb: (*release.Releaser).EnvChange, Request: both(build(""), func(r *release.Request) {
+			r.Edits.Unset = []ecs.Variable{{Name: "NOBODY"}}
+		}), Also: checks(NothingChanged)},
 		{Name: "settings changed to what they are", Want: released, Verb: (*release.Releaser).EnvChange, Request: both(build(""), func(r *release.Request) {
 			r.Edits.Env = []ecs.Variable{{Name: "MAGE_MODE", Value: "production"}}
 		}), Own: true, Also: checks(noCall("ecs:UpdateService"), noCall("ecs:RegisterTaskDefinition"))},
@@ -621,6 +630,10 @@ func cronWithQueue(t *awssim.Topology) {
 }
 
 func noForeignECR(*awssim.Topology) {}
+
+func plainPassword(r *release.Request) {
+	r.Edits.Env = []ecs.Variable{{Name: "MYSQL_PASSWORD", Value: "hunter2"}}
+}
 
 // logRouter is as AWS documents it: in the registry of an account of AWS's.
 const logRouter = "222222222222.dkr.ecr.us-east-1.amazonaws.com/aws-for-fluent-bit:stable"

@@ -604,6 +604,13 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg secret", err))
 				}
 			}
+			var plaintext bool
+			if inputArgs["plaintext"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["plaintext"]), &plaintext)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg plaintext", err))
+				}
+			}
 			var asJson bool
 			if inputArgs["asJson"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["asJson"]), &asJson)
@@ -611,7 +618,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Environment).Set(&parent, ctx, variables, container, console, taskTimeout, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, secret, asJson)
+			return (*Environment).Set(&parent, ctx, variables, container, console, taskTimeout, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, secret, plaintext, asJson)
 		case "Unset":
 			var parent Environment
 			err = json.Unmarshal(parentJSON, &parent)
@@ -1204,6 +1211,13 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg unset", err))
 				}
 			}
+			var plaintext bool
+			if inputArgs["plaintext"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["plaintext"]), &plaintext)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg plaintext", err))
+				}
+			}
 			var asJson bool
 			if inputArgs["asJson"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["asJson"]), &asJson)
@@ -1211,7 +1225,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Magecloudkit).Deploy(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, buildNum, from, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, env, secret, unset, asJson)
+			return (*Magecloudkit).Deploy(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, buildNum, from, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, env, secret, unset, plaintext, asJson)
 		case "Diff":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)
@@ -1463,6 +1477,13 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg unset", err))
 				}
 			}
+			var plaintext bool
+			if inputArgs["plaintext"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["plaintext"]), &plaintext)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg plaintext", err))
+				}
+			}
 			var asJson bool
 			if inputArgs["asJson"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["asJson"]), &asJson)
@@ -1470,7 +1491,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Magecloudkit).Diff(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, buildNum, from, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, env, secret, unset, asJson)
+			return (*Magecloudkit).Diff(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, buildNum, from, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, env, secret, unset, plaintext, asJson)
 		case "Env":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)
@@ -2226,6 +2247,13 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg unset", err))
 				}
 			}
+			var plaintext bool
+			if inputArgs["plaintext"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["plaintext"]), &plaintext)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg plaintext", err))
+				}
+			}
 			var asJson bool
 			if inputArgs["asJson"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["asJson"]), &asJson)
@@ -2233,7 +2261,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Magecloudkit).Verify(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, buildNum, from, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, env, secret, unset, asJson)
+			return (*Magecloudkit).Verify(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, buildNum, from, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, env, secret, unset, plaintext, asJson)
 		case "":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)

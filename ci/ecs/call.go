@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,6 +25,8 @@ type Caller struct {
 	random func() float64
 	// Patience is how long a call is repeated before its error is given back.
 	patience time.Duration
+	// attempts is how often a call is made at most; 0: patience alone decides.
+	attempts int
 	// renew gets fresh credentials once a call was refused for old ones.
 	renew func(context.Context) error
 	retry func(Retry)
@@ -47,6 +51,10 @@ type CallerOption func(*Caller)
 // WithPatience sets how long a call is repeated before its error is given
 // back. The default is 90 seconds.
 func WithPatience(d time.Duration) CallerOption { return func(c *Caller) { c.patience = d } }
+
+// WithAttempts sets how often a call is made at most. 0, the default, leaves it to
+// the patience.
+func WithAttempts(n int) CallerOption { return func(c *Caller) { c.attempts = n } }
 
 // WithRandom sets the source of jitter: numbers in [0, 1).
 func WithRandom(f func() float64) CallerOption { return func(c *Caller) { c.random = f } }
@@ -126,8 +134,8 @@ func Call[T any](ctx context.Context, c *Caller, op string, kind Kind, fn func(c
 	}
 	start := c.clock.Now()
 	wait := time.Second
-	renewed := false
-	for {
+	renewed, maybe := false, false
+	for n := 1; ; n++ {
 		c.count.mu.Lock()
 		c.count.calls[op]++
 		c.count.mu.Unlock()
@@ -138,6 +146,8 @@ func Call[T any](ctx context.Context, c *Caller, op string, kind Kind, fn func(c
 			return out, nil
 		}
 		fault := classify(err)
+		// Of a read, or of what was never sent, there is nothing to carry out.
+		maybe = maybe || fault == faultServer && !neverSent(err) && (kind == Once || !reads(op))
 		if fault == faultExpired && c.renew != nil && !renewed {
 			renewed = true
 			if rerr := c.renew(ctx); rerr != nil {
@@ -147,17 +157,28 @@ func Call[T any](ctx context.Context, c *Caller, op string, kind Kind, fn func(c
 		}
 		again := fault == faultThrottled || (fault == faultServer && kind == Repeatable)
 		pause := time.Duration(float64(wait) * (0.75 + 0.5*c.random()))
-		if !again || c.clock.Now().Add(pause).Sub(start) > c.patience {
-			return zero, &CallError{Op: op, Err: err, Unknown: fault == faultServer}
+		if !again || n == c.attempts || c.clock.Now().Add(pause).Sub(start) > c.patience {
+			return zero, &CallError{Op: op, Err: err, Unknown: maybe}
 		}
 		if c.retry != nil {
 			c.retry(Retry{Op: op, Err: err, Wait: pause})
 		}
 		if serr := c.clock.Sleep(ctx, pause); serr != nil {
-			return zero, &CallError{Op: op, Err: fmt.Errorf("%w (%w)", err, serr), Unknown: fault == faultServer}
+			return zero, &CallError{Op: op, Err: fmt.Errorf("%w (%w)", err, serr), Unknown: maybe}
 		}
 		wait = min(2*wait, 20*time.Second)
 	}
+}
+
+// reads reports whether an operation changes nothing, by AWS's names.
+func reads(op string) bool {
+	return strings.HasPrefix(op, "Describe") || strings.HasPrefix(op, "List") || strings.HasPrefix(op, "Get") || strings.HasPrefix(op, "BatchGet") || strings.HasPrefix(op, "Filter")
+}
+
+// neverSent reports whether there was no connection to send a request on.
+func neverSent(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
 }
 
 type fault int

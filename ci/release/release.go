@@ -23,6 +23,7 @@ type Releaser struct {
 	http    *http.Client
 	markers []Marker
 	renew   func(context.Context) error
+	tries   int
 }
 
 // Options are what a Releaser can do without.
@@ -31,6 +32,9 @@ type Options struct {
 	Clock ecs.Clock
 	// Random gives the jitter of waiting, in [0, 1).
 	Random func() float64
+	// Attempts is how often a call to AWS is made at most; 0: as often as 90
+	// seconds allow.
+	Attempts int
 	// Notify is told what happens, as it happens.
 	Notify func(Note)
 	// HTTP fetches image configurations from where ECR says they are. Without
@@ -48,7 +52,7 @@ type Options struct {
 func New(c Clients, o Options) *Releaser {
 	r := &Releaser{
 		Clients: c, clock: o.Clock, random: o.Random, notify: o.Notify,
-		http: o.HTTP, markers: o.Markers, renew: o.Renew,
+		http: o.HTTP, markers: o.Markers, renew: o.Renew, tries: o.Attempts,
 	}
 	if r.clock == nil {
 		r.clock = ecs.WallClock{}
@@ -95,6 +99,7 @@ func (r *Releaser) begin(verb string, req Request) *run {
 		res: &Result{Verb: verb, Cluster: req.Cluster, Build: req.Build, By: req.By, Started: r.clock.Now(), Steps: []Step{}, State: []string{}},
 	}
 	options := []ecs.CallerOption{
+		ecs.WithAttempts(r.tries),
 		ecs.WithRandom(r.random),
 		ecs.WithRetryNotice(func(n ecs.Retry) {
 			x.note(LevelInfo, "%s again in %s: %v", n.Op, n.Wait.Round(100*time.Millisecond), n.Err)

@@ -201,7 +201,7 @@ func newReleaser(ctx context.Context, e *env, s config.AWS, c connection) (*rele
 		return nil, err
 	}
 	client := &http.Client{Transport: transport}
-	o := release.Options{Notify: c.notify, HTTP: client, Renew: release.Renewer(cfg)}
+	o := release.Options{Notify: c.notify, HTTP: client, Renew: release.Renewer(cfg), Attempts: s.MaxAttempts}
 	if o.Notify == nil {
 		o.Notify = notes(e)
 	}

@@ -1,10 +1,13 @@
 package docs_test
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/magecloudkit/pipeline/ci/release"
 )
 
 // The folder magento/ is the store's: whoever has a store of their own puts it
@@ -22,5 +25,21 @@ func TestStoreFolderHoldsNoSource(t *testing.T) {
 	})
 	if err != nil && !os.IsNotExist(err) {
 		t.Fatal(err)
+	}
+}
+
+// Each verdict is in the table of exit codes, with its own code.
+func TestVerdictsAreExplained(t *testing.T) {
+	raw, err := os.ReadFile("../../docs/release.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range release.Verdicts() {
+		if v == release.Finished {
+			continue // of run, which has a code of its own
+		}
+		if row := fmt.Sprintf("| %d | %s |", v.ExitCode(), v); !strings.Contains(string(raw), row) {
+			t.Errorf("docs/release.md has no row %q", row)
+		}
 	}
 }

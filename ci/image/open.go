@@ -106,9 +106,12 @@ func OpenBase(ctx context.Context, ref, platform string, opts ...Option) (v1.Ima
 	if platform == "" {
 		platform = DefaultPlatform
 	}
+	if err := CheckPlatform(platform); err != nil {
+		return nil, err
+	}
 	want, err := v1.ParsePlatform(platform)
-	if err != nil || want.OS == "" || want.Architecture == "" {
-		return nil, fmt.Errorf("platform %q is not of the form linux/amd64", platform)
+	if err != nil {
+		return nil, err
 	}
 	r, err := ParseReference(ref)
 	if err != nil {
@@ -250,6 +253,15 @@ func pick(index v1.ImageIndex, want *v1.Platform) (v1.Image, error) {
 func satisfies(has, want v1.Platform) bool {
 	return has.OS == want.OS && has.Architecture == want.Architecture &&
 		(want.Variant == "" || has.Variant == "" || has.Variant == want.Variant)
+}
+
+// CheckPlatform reports an error if a platform is not written as linux/amd64 is.
+func CheckPlatform(platform string) error {
+	p, err := v1.ParsePlatform(platform)
+	if err != nil || p.OS == "" || p.Architecture == "" {
+		return fmt.Errorf("platform %q is not of the form linux/amd64", platform)
+	}
+	return nil
 }
 
 // matchPlatform reports an error if an image is for another platform.

@@ -27,6 +27,14 @@ const (
 	Broken          Verdict = "error"            // anything else
 )
 
+// Verdicts are all that there are.
+func Verdicts() []Verdict {
+	return []Verdict{
+		Released, Returned, Finished, Planned, Refused, MigrationFailed, RolledBack, NotRolledBack, TimedOut, Superseded,
+		Interrupted, Incomplete, Broken,
+	}
+}
+
 // ExitCode is the process's exit code for a verdict. 2, a command line or a
 // setting that cannot be taken, is not a release's verdict.
 func (v Verdict) ExitCode() int {

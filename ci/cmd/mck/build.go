@@ -16,6 +16,7 @@ import (
 
 	"github.com/magecloudkit/pipeline/ci/build"
 	"github.com/magecloudkit/pipeline/ci/host"
+	"github.com/magecloudkit/pipeline/ci/image"
 	"github.com/magecloudkit/pipeline/ci/layer"
 	"github.com/magecloudkit/pipeline/ci/machine"
 	"github.com/magecloudkit/pipeline/ci/smoke"
@@ -438,6 +439,9 @@ func (f *buildFlags) build(ctx context.Context, e *env, im imageFlags) (done bui
 	r, err := im.release(ctx, e, f.source, im.buildNum)
 	if err != nil {
 		return done, err
+	}
+	if err := image.CheckPlatform(im.platform); err != nil {
+		return done, &exitError{exitUsage, err}
 	}
 	bases := host.Bases{build.Magento: {Ref: im.phpBase}, build.Nginx: {Ref: im.nginxBase}}
 	var php string

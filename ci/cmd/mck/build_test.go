@@ -288,7 +288,9 @@ func TestCommandLineOfBuilds(t *testing.T) {
 		{[]string{"build", "--source", source, "--build-num", "a/b"}, exitUsage, []string{`build number "a/b"`}},
 		{[]string{"build", "--source", source, "--content-version", "a-b"}, exitUsage, []string{`content version "a-b"`}},
 		{[]string{"precompile", "--source", source, "--content-version", "a-b"}, exitUsage, []string{`content version "a-b"`}},
-		{[]string{"build", "--source", source, "--platform", "amd64", "--php-base", "scratch", "--nginx-base", "scratch"}, 1, []string{`platform "amd64" is not of the form linux/amd64`}},
+		{[]string{"build", "--source", source, "--platform", "amd64", "--php-base", "scratch", "--nginx-base", "scratch"}, 2, []string{`platform "amd64" is not of the form linux/amd64`}},
+		{[]string{"simulate", "--listen", "foo"}, 2, []string{"ADDRESS:PORT"}},
+		{[]string{"ecs-deploy"}, 2, []string{"no option is given"}},
 		{[]string{"build", "--source", source, "--php-base", "oci:" + source, "--nginx-base", "scratch"}, 1, []string{"the base of image magento2", "not an OCI image layout", "--php-base"}},
 	} {
 		code, out, errs := mck(t, withTools(t, map[string]string{"HOME": t.TempDir()}), c.args...)

@@ -263,7 +263,10 @@ every image in a private ECR registry is moved to the tag, and no other one.
 		DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
-			if len(args) == 0 || args[0] == "--help" || args[0] == "-h" {
+			if len(args) == 0 {
+				return &exitError{exitUsage, errors.New("no option is given; 'mck ecs-deploy --help' lists them")}
+			}
+			if args[0] == "--help" || args[0] == "-h" {
 				return cmd.Help()
 			}
 			a, err := parseLegacy(args)

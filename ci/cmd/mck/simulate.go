@@ -68,6 +68,9 @@ func readTopology(path string) (*awssim.Topology, error) {
 
 // serve serves a world until the context ends.
 func serve(ctx context.Context, e *env, world *awssim.World, listen, name string, secure bool) error {
+	if _, _, err := net.SplitHostPort(listen); err != nil {
+		return &exitError{exitUsage, fmt.Errorf("--listen %s: it must be ADDRESS:PORT, as in 127.0.0.1:4566", listen)}
+	}
 	l, err := net.Listen("tcp", listen)
 	if err != nil {
 		return fmt.Errorf("cannot serve at %s: %w", listen, err)

@@ -1218,6 +1218,13 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg plaintext", err))
 				}
 			}
+			var downgrade bool
+			if inputArgs["downgrade"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["downgrade"]), &downgrade)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg downgrade", err))
+				}
+			}
 			var asJson bool
 			if inputArgs["asJson"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["asJson"]), &asJson)
@@ -1225,7 +1232,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Magecloudkit).Deploy(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, buildNum, from, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, env, secret, unset, plaintext, asJson)
+			return (*Magecloudkit).Deploy(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, buildNum, from, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, env, secret, unset, plaintext, downgrade, asJson)
 		case "Diff":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)
@@ -1484,6 +1491,13 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg plaintext", err))
 				}
 			}
+			var downgrade bool
+			if inputArgs["downgrade"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["downgrade"]), &downgrade)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg downgrade", err))
+				}
+			}
 			var asJson bool
 			if inputArgs["asJson"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["asJson"]), &asJson)
@@ -1491,7 +1505,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Magecloudkit).Diff(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, buildNum, from, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, env, secret, unset, plaintext, asJson)
+			return (*Magecloudkit).Diff(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, buildNum, from, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, env, secret, unset, plaintext, downgrade, asJson)
 		case "Env":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)
@@ -2254,6 +2268,13 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg plaintext", err))
 				}
 			}
+			var downgrade bool
+			if inputArgs["downgrade"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["downgrade"]), &downgrade)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg downgrade", err))
+				}
+			}
 			var asJson bool
 			if inputArgs["asJson"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["asJson"]), &asJson)
@@ -2261,7 +2282,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Magecloudkit).Verify(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, buildNum, from, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, env, secret, unset, plaintext, asJson)
+			return (*Magecloudkit).Verify(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, buildNum, from, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, env, secret, unset, plaintext, downgrade, asJson)
 		case "":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)

@@ -346,6 +346,10 @@ func (m *Magecloudkit) Deploy(
 	//
 	// +optional
 	plaintext bool,
+	// Release an older build than the one that runs.
+	//
+	// +optional
+	downgrade bool,
 	// Print the result as one JSON document.
 	//
 	// +optional
@@ -388,6 +392,7 @@ func (m *Magecloudkit) Deploy(
 	c.list("secret", secret)
 	c.list("unset", unset)
 	c.on("plaintext", plaintext)
+	c.on("downgrade", downgrade)
 	c.on("json", asJson)
 	c.reports = true
 	return m.do(ctx, c)
@@ -627,6 +632,10 @@ func (m *Magecloudkit) Verify(
 	//
 	// +optional
 	plaintext bool,
+	// Release an older build than the one that runs.
+	//
+	// +optional
+	downgrade bool,
 	// Print the result as one JSON document.
 	//
 	// +optional
@@ -669,6 +678,7 @@ func (m *Magecloudkit) Verify(
 	c.list("secret", secret)
 	c.list("unset", unset)
 	c.on("plaintext", plaintext)
+	c.on("downgrade", downgrade)
 	c.on("json", asJson)
 	c.reports = true
 	return m.do(ctx, c)
@@ -819,6 +829,10 @@ func (m *Magecloudkit) Diff(
 	//
 	// +optional
 	plaintext bool,
+	// Release an older build than the one that runs.
+	//
+	// +optional
+	downgrade bool,
 	// Print the result as one JSON document.
 	//
 	// +optional
@@ -861,6 +875,7 @@ func (m *Magecloudkit) Diff(
 	c.list("secret", secret)
 	c.list("unset", unset)
 	c.on("plaintext", plaintext)
+	c.on("downgrade", downgrade)
 	c.on("json", asJson)
 	c.reports = true
 	return m.do(ctx, c)

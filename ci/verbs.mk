@@ -57,7 +57,8 @@ dagger-deploy = $(call flag,--cluster,MCK_CLUSTER ECS_CLUSTER) \
 	$(call secret,--datadog-api-key,DATADOG_API_KEY DD_API_KEY) \
 	$(call flag,--datadog-site,DD_SITE) \
 	$(call secret,--webhook-url,MCK_WEBHOOK_URL) \
-	$(call secret,--webhook-token,MCK_WEBHOOK_TOKEN)
+	$(call secret,--webhook-token,MCK_WEBHOOK_TOKEN) \
+	$(call flag,--downgrade,MCK_DOWNGRADE)
 
 dagger-rollback = $(call flag,--cluster,MCK_CLUSTER ECS_CLUSTER) \
 	$(call flag,--service,MCK_SERVICES ECS_SERVICES) \
@@ -106,7 +107,8 @@ dagger-verify = $(call flag,--cluster,MCK_CLUSTER ECS_CLUSTER) \
 	$(call secret,--datadog-api-key,DATADOG_API_KEY DD_API_KEY) \
 	$(call flag,--datadog-site,DD_SITE) \
 	$(call secret,--webhook-url,MCK_WEBHOOK_URL) \
-	$(call secret,--webhook-token,MCK_WEBHOOK_TOKEN)
+	$(call secret,--webhook-token,MCK_WEBHOOK_TOKEN) \
+	$(call flag,--downgrade,MCK_DOWNGRADE)
 
 dagger-diff = $(call flag,--cluster,MCK_CLUSTER ECS_CLUSTER) \
 	$(call flag,--service,MCK_SERVICES ECS_SERVICES) \
@@ -139,7 +141,8 @@ dagger-diff = $(call flag,--cluster,MCK_CLUSTER ECS_CLUSTER) \
 	$(call secret,--datadog-api-key,DATADOG_API_KEY DD_API_KEY) \
 	$(call flag,--datadog-site,DD_SITE) \
 	$(call secret,--webhook-url,MCK_WEBHOOK_URL) \
-	$(call secret,--webhook-token,MCK_WEBHOOK_TOKEN)
+	$(call secret,--webhook-token,MCK_WEBHOOK_TOKEN) \
+	$(call flag,--downgrade,MCK_DOWNGRADE)
 
 dagger-status = $(call flag,--cluster,MCK_CLUSTER ECS_CLUSTER) \
 	$(call flag,--service,MCK_SERVICES ECS_SERVICES) \

@@ -226,6 +226,23 @@ func (x *run) commitOf(ctx context.Context, ref ecs.Reference) string {
 	return config.Config.Labels[labelRevision]
 }
 
+// pushedAt is when an image came into ECR; zero where that is not known.
+func (x *run) pushedAt(ctx context.Context, ref ecs.Reference) time.Time {
+	account, region, ok := ref.ECR()
+	if !ok {
+		return time.Time{}
+	}
+	out, err := call(ctx, x, "DescribeImages", func(ctx context.Context) (*ecr.DescribeImagesOutput, error) {
+		return x.ECR.DescribeImages(ctx, &ecr.DescribeImagesInput{
+			RegistryId: aws.String(account), RepositoryName: aws.String(ref.Path), ImageIds: []ecrtypes.ImageIdentifier{identifier(ref)},
+		}, func(o *ecr.Options) { o.Region = region })
+	})
+	if err != nil || len(out.ImageDetails) == 0 {
+		return time.Time{}
+	}
+	return aws.ToTime(out.ImageDetails[0].ImagePushedAt)
+}
+
 // identifier is how ECR names what a reference names.
 func identifier(ref ecs.Reference) ecrtypes.ImageIdentifier {
 	if ref.Digest != "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -310,6 +311,7 @@ func (x *run) planRevisions(ctx context.Context) {
 	}
 	x.ownRepositories()
 	x.resolveImages(ctx)
+	x.checkOrder(ctx)
 	for _, p := range x.revs {
 		edits := x.req.Edits
 		edits.Images = nil
@@ -325,6 +327,48 @@ func (x *run) planRevisions(ctx context.Context) {
 		}
 		x.planEdits(ctx, p, edits)
 	}
+}
+
+// checkOrder refuses an older build over a newer one, as a late approval in a CI
+// system would release it. Build numbers are a CI system's and grow; a name says
+// nothing of age.
+func (x *run) checkOrder(ctx context.Context) {
+	asked, err := strconv.Atoi(x.req.Build)
+	if err != nil || x.req.Downgrade || x.res.Verb == "diff" {
+		return
+	}
+	for _, p := range x.services {
+		refs := ecs.Images(p.rev.base.ContainerDefinitions, x.own)
+		runs, err := strconv.Atoi(buildOf(p.rev.before, refs))
+		if err != nil || runs <= asked {
+			continue
+		}
+		x.find(SeverityError, "service "+p.name, "if it is meant, --downgrade; to take a release back, rollback",
+			"runs build %d%s, and build %d%s is older", runs, x.about(ctx, refs, ""), asked, x.about(ctx, refs, x.req.Build))
+	}
+}
+
+// about tells a build's commit and when it was pushed, as far as its first image
+// in ECR says: " (commit 5a1d0c3, pushed 2026-05-04 03:02 UTC)".
+func (x *run) about(ctx context.Context, refs []ecs.Reference, tag string) string {
+	if len(refs) == 0 {
+		return ""
+	}
+	ref := refs[0]
+	if tag != "" {
+		ref.Tag, ref.Digest = tag, ""
+	}
+	var known []string
+	if c := x.commitOf(ctx, ref); c != "" {
+		known = append(known, "commit "+c[:min(12, len(c))])
+	}
+	if at := x.pushedAt(ctx, ref); !at.IsZero() {
+		known = append(known, "pushed "+at.UTC().Format("2006-01-02 15:04 MST"))
+	}
+	if len(known) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(known, ", ") + ")"
 }
 
 // checkVariables refuses edits of the environment that cannot be meant.

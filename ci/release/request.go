@@ -44,6 +44,9 @@ type Request struct {
 	Build string // tag of the build's images
 	// KeepBuild changes settings and leaves the images as they are.
 	KeepBuild bool
+	// Downgrade lets an older build take the place of a newer one, by the builds'
+	// numbers.
+	Downgrade bool
 	// From is another cluster: what its services run is released, by digest.
 	From string
 	// Repositories of the store's own images, as NAME or REGISTRY/NAME. If

@@ -123,6 +123,7 @@ type Plaintext struct {
 type Deploy struct {
 	Release
 	Edits
+	Downgrade bool `env:"MCK_DOWNGRADE" flag:"downgrade" doc:"release an older build than the one that runs"`
 	Output
 }
 

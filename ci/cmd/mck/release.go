@@ -251,6 +251,7 @@ func deploying(do act, text func(*release.Result) string) func(*cobra.Command, *
 			return &exitError{exitUsage, errors.New("no build is given: --build-num or BUILD_NUM, or --from to take what another cluster runs")}
 		}
 		r := releaseRequest(s.Release)
+		r.Downgrade = s.Downgrade
 		if err := fillEdits(&r.Edits, s.Edits); err != nil {
 			return &exitError{exitUsage, err}
 		}

@@ -84,10 +84,12 @@ func Scenarios() []Scenario {
 		{Name: "several web containers", Want: released, World: severalWeb},
 		{Name: "repositories not named", Want: released, Request: func(r *release.Request) { r.Repositories = nil }, World: noForeignECR},
 		{Name: "a sidecar in AWS's own registry, repositories not named", Want: released, Request: func(r *release.Request) { r.Repositories = nil }, World: sidecarOfAWS, Also: checks(sidecarIs(logRouter))},
-		{Name: "old revisions deregistered", Want: released, First: asks(build(Build), build("302"), build(Build)), Request: func(r *release.Request) { r.Build = "302"; r.KeepRevisions = 1 }, Also: checks(calledTimes("ecs:DeregisterTaskDefinition", 6), returnable)},
+		{Name: "old revisions deregistered", Want: released, First: asks(build(Build), build("302"), both(build(Build), downgrade)), Request: func(r *release.Request) { r.Build = "302"; r.KeepRevisions = 1 }, Also: checks(calledTimes("ecs:DeregisterTaskDefinition", 6), returnable)},
 		{Name: "who releases is asked of AWS", Want: released, Request: func(r *release.Request) { r.By = "" }, Also: checks(releasedBy("user/deployer"))},
 
 		// Releases that are refused before anything was changed.
+		{Name: "an older build over a newer one", Want: refused, Request: build("299"), Also: checks(NothingChanged, said("runs build 300 (pushed"), said("build 299 (pushed"))},
+		{Name: "an older build over a newer one, asked for", Want: released, Request: both(build("299"), downgrade), Own: true, Also: checks(runsAgain("299"))},
 		{Name: "image missing", Want: refused, Request: build("399")},
 		{Name: "image archived", Want: refused, World: images(func(i *awssim.ImageSpec) { i.Archived = true })},
 		{Name: "image for another platform", Want: refused, World: images(func(i *awssim.ImageSpec) { i.Platforms = []string{"linux/arm64"} })},
@@ -430,6 +432,8 @@ func asks(list ...ask) []ask { return list }
 func from(r *release.Request) { r.Build, r.From = "", "staging-app" }
 
 func build(b string) ask { return func(r *release.Request) { r.Build = b } }
+
+func downgrade(r *release.Request) { r.Downgrade = true }
 
 func within(t time.Duration) ask { return func(r *release.Request) { r.Timeout = t } }
 

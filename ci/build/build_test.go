@@ -30,6 +30,10 @@ func TestComposerAuth(t *testing.T) {
 		{"keys replace those of an auth.json", "pub", "priv", []string{`{"http-basic": {"repo.magento.com": {"username": "old", "password": "old"}}}`},
 			`{"http-basic": {"repo.magento.com": {"username": "pub", "password": "priv"}}}`},
 		{"an empty object", "", "", []string{"{}"}, ""},
+		{"a GitLab of one's own", "", "", []string{`{"gitlab-domains": ["gitlab.example.com"], "gitlab-token": {"gitlab.example.com": "t"}}`},
+			`{"gitlab-domains": ["gitlab.example.com"], "gitlab-token": {"gitlab.example.com": "t"}}`},
+		{"an empty object as PHP writes it", "pub", "priv", []string{`{"http-basic": []}`},
+			`{"http-basic": {"repo.magento.com": {"username": "pub", "password": "priv"}}}`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := build.ComposerAuth(c.public, c.private, c.auths...)

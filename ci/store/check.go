@@ -346,6 +346,10 @@ func (c *checker) configured() {
 			c.add(Info, "locale-assumed", configPath, "name the locales with --locales, or run `bin/magento config:set --lock-config general/locale/code <locale>` for each store view that differs",
 				"it does not set general/locale/code, so en_US is assumed for the store views that set none")
 		}
+		if untold := c.config.untold(localePath...); len(untold) > 0 && len(c.o.Locales) == 0 {
+			c.add(Warning, "locale-dynamic", configPath, "name the locales with --locales, or let config.php hold the value itself",
+				"the locale of %s is an expression, which cannot be told without running PHP: static content is not deployed for it", strings.Join(untold, ", "))
+		}
 		if _, told := c.config.namedThemes(); !told && len(c.o.Themes) == 0 {
 			c.add(Info, "theme-assumed", configPath, "name those in use with --themes, or run `bin/magento config:set --lock-config design/theme/theme_id frontend/<Vendor>/<name>`",
 				"it does not say which theme each store view uses, so all frontend themes are deployed")

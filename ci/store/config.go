@@ -186,6 +186,32 @@ func (c *shopConfig) inherited(v shopView, path ...string) (string, bool) {
 	return "", false
 }
 
+// untold are the places where a setting is an expression, whose value only running PHP could tell.
+func (c *shopConfig) untold(path ...string) []string {
+	if c == nil {
+		return nil
+	}
+	var out []string
+	at := func(place string, keys ...string) {
+		of := c.root.array(append(keys, path[:len(path)-1]...)...)
+		if of == nil {
+			return
+		}
+		if _, is := of.values[path[len(path)-1]].(unknown); is {
+			out = append(out, place)
+		}
+	}
+	at("the default", "system", "default")
+	for _, section := range []struct{ key, one string }{{"websites", "website"}, {"stores", "store view"}} {
+		if of := c.root.array("system", section.key); of != nil {
+			for _, code := range of.keys {
+				at(section.one+" "+code, "system", section.key, code)
+			}
+		}
+	}
+	return out
+}
+
 var localePath = []string{"general", "locale", "code"}
 
 // locales are those of the store views, and those of the admin: accounts have en_US until they choose another, and the

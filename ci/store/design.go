@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"encoding/xml"
+	"errors"
 	"io/fs"
 	"path"
 	"strings"
@@ -47,6 +48,9 @@ func (s *Store) StaticDependsOnPHP() bool { return s.design }
 // scanDI looks for configuration of design types in every di.xml under a module's etc directory.
 func (s *Store) scanDI(etc string) error {
 	return fs.WalkDir(s.fsys, etc, func(p string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) && p == etc {
+			return nil // a module that configures nothing, a library, or a suite whose modules are below it
+		}
 		if err != nil || d.IsDir() || path.Base(p) != "di.xml" {
 			return err
 		}

@@ -68,7 +68,38 @@ func (s *Store) scanModule(dir string) error {
 	if isModule {
 		s.wellFormed(file, src)
 	}
-	return s.scanDI(path.Join(dir, "etc"))
+	if err := s.scanDI(path.Join(dir, "etc")); err != nil {
+		return err
+	}
+	return s.scanSuite(dir)
+}
+
+// scanSuite finds the modules below a directory of app/code whose registration.php registers more than itself. Which it
+// registers can be told by running it alone, so all that are there count.
+func (s *Store) scanSuite(dir string) error {
+	return fs.WalkDir(s.fsys, dir, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		parent := path.Dir(path.Dir(p))
+		if d.IsDir() || parent == dir || path.Base(p) != "module.xml" || path.Base(path.Dir(p)) != "etc" {
+			return nil
+		}
+		src, err := fs.ReadFile(s.fsys, p)
+		if err != nil || !s.wellFormed(p, src) {
+			return err
+		}
+		var module struct {
+			Module struct {
+				Name string `xml:"name,attr"`
+			} `xml:"module"`
+		}
+		if err := xml.Unmarshal(src, &module); err != nil || module.Module.Name == "" {
+			return nil
+		}
+		s.codeModules = append(s.codeModules, component{module.Module.Name, parent})
+		return s.scanDI(path.Dir(p))
+	})
 }
 
 // wellFormed notes a file that is not well-formed XML, and reports whether it is.

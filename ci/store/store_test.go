@@ -4,7 +4,9 @@ import (
 	"errors"
 	"io/fs"
 	"maps"
+	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -613,4 +615,43 @@ func (r *recordingFS) Open(name string) (fs.File, error) {
 		}
 	}
 	return f, err
+}
+
+// A suite registers modules below it and has no etc of its own.
+func TestSuiteInAppCode(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS("../../testdata/store")); err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{
+		"app/code/Acme/Suite/registration.php":        "<?php foreach (['Acme_SuiteA' => '/module-a'] as $n => $d) { \\Magento\\Framework\\Component\\ComponentRegistrar::register('module', $n, __DIR__ . $d); }",
+		"app/code/Acme/Suite/module-a/etc/module.xml": `<config><module name="Acme_SuiteA"/></config>`,
+		"app/code/Acme/Library/registration.php":      "<?php use Magento\\Framework\\Component\\ComponentRegistrar; ComponentRegistrar::register(ComponentRegistrar::LIBRARY, 'acme/library', __DIR__);",
+	} {
+		file := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	config := filepath.Join(dir, "app/etc/config.php")
+	raw, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw = []byte(strings.Replace(string(raw), "'Acme_Greeting' => 1", "'Acme_Greeting' => 1, 'Acme_SuiteA' => 1", 1))
+	if err := os.WriteFile(config, raw, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s, err := store.Open(os.DirFS(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range s.Check(store.Options{}).Findings {
+		if strings.Contains(f.Message, "Suite") || strings.Contains(f.Subject, "Suite") || strings.Contains(f.Subject, "Library") {
+			t.Errorf("a finding about a suite that is sound: %+v", f)
+		}
+	}
 }

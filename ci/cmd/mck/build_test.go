@@ -129,6 +129,13 @@ func TestBrokenStores(t *testing.T) {
 			finding: store.Finding{Severity: store.Error, Code: "scopes-missing", Message: "store views", Do: "bin/magento app:config:dump scopes themes"},
 		},
 		{
+			name: "config.php with a locale that PHP has to tell",
+			change: func(t *testing.T, dir string) {
+				edit(t, filepath.Join(dir, "app/etc/config.php"), "'code' => 'de_DE'", "'code' => getenv('SHOP_LOCALE') ?: 'de_DE'")
+			},
+			finding: store.Finding{Severity: store.Warning, Code: "locale-dynamic", Message: "the locale of store view de is an expression", Do: "--locales"},
+		},
+		{
 			name: "config.php with a setting that no image can honour",
 			change: func(t *testing.T, dir string) {
 				edit(t, filepath.Join(dir, "app/etc/config.php"), "'default' => [\n            'general'", "'default' => [\n            'dev' => ['js' => ['merge_files' => '1']],\n            'general'")

@@ -34,7 +34,7 @@ func (a *asker) pages(ctx context.Context) {
 	for _, p := range []struct {
 		name  string
 		paths []string
-	}{{"category", found.categories}, {"product", found.products}} {
+	}{{"category", append(a.Categories, found.categories...)}, {"product", append(a.Products, found.products...)}} {
 		a.check(p.name, func() (string, error) {
 			if len(p.paths) == 0 {
 				return "", &skip{"the database has none"}

@@ -93,6 +93,8 @@ type Shop struct {
 	Logs func() []string
 	// Keys counts the keys of each Redis database that the shop was told to use, by what it is used for ("caches").
 	Keys func(context.Context) (map[string]int, error)
+	// Categories and Products are paths of pages that are there, beside those that GraphQL tells of.
+	Categories, Products []string
 	// Planted are paths below /media/ at which a file was put that nobody may read.
 	Planted []string
 }

@@ -6,10 +6,12 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -114,14 +116,35 @@ func (r *runner) container(ctx context.Context, t *tree, volumes map[string]stri
 
 // once runs a command to its end.
 func once(what string, cmd *exec.Cmd) error {
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Run(); err != nil {
-		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-		return &failure{what: what, err: err, lines: lines[max(0, len(lines)-20):]}
-	}
-	return nil
+	_, err := output(what, cmd)
+	return err
 }
+
+// output is what a command writes to its standard output.
+func output(what string, cmd *exec.Cmd) (string, error) {
+	var out bytes.Buffer
+	var all lockedBuffer
+	cmd.Stdout, cmd.Stderr = io.MultiWriter(&out, &all), &all
+	if err := cmd.Run(); err != nil {
+		lines := strings.Split(strings.TrimSpace(all.String()), "\n")
+		return "", &failure{what: what, err: err, lines: lines[max(0, len(lines)-20):]}
+	}
+	return out.String(), nil
+}
+
+// lockedBuffer takes both streams of a command.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	all bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.all.Write(p)
+}
+
+func (b *lockedBuffer) String() string { return b.all.String() }
 
 // failure is a command that did not end well, with its last lines.
 type failure struct {

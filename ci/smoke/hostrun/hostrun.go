@@ -7,6 +7,7 @@ package hostrun
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -38,6 +40,7 @@ type runner struct {
 	dir                              string
 	processes                        []*process
 	db, redis, searchPort, fpm, http string
+	category, product                []string // paths of what was put into the store
 	search                           *http.Server
 	php, nginx                       *tree
 	phpProcess, nginxProcess         *process
@@ -87,6 +90,7 @@ func (r *runner) ask(ctx context.Context, images smoke.Images) (smoke.Report, er
 		}
 		shop := smoke.Shop{
 			URL: "http://127.0.0.1:" + r.http, Client: &http.Client{Jar: jar, Timeout: time.Minute}, Now: r.Now, Images: images,
+			Categories: r.category, Products: r.product,
 			Logs: r.newLines, Keys: r.keys, Planted: planted(),
 		}
 		asked, err := shop.Ask(ctx)
@@ -215,12 +219,32 @@ func (r *runner) install(ctx context.Context) error {
 		return err
 	}
 	// As a release does, in the image as it is.
-	argv := append(append([]string{}, r.php.config.Entrypoint...), "bin/magento", "setup:upgrade", "--keep-generated", "--no-interaction")
+	argv := append(slices.Clone(r.php.config.Entrypoint), "bin/magento", "setup:upgrade", "--keep-generated", "--no-interaction")
 	cmd, err := r.container(ctx, r.php, volumes, false, argv, r.environment()...)
 	if err != nil {
 		return err
 	}
-	return once("setup:upgrade", cmd)
+	if err := once("setup:upgrade", cmd); err != nil {
+		return err
+	}
+	return r.seed(ctx, volumes)
+}
+
+//go:embed seed.php
+var seed string
+
+// seed puts a category and a product into a fresh Magento.
+func (r *runner) seed(ctx context.Context, volumes map[string]string) error {
+	code := strings.TrimPrefix(seed, "<?php")
+	cmd, err := r.container(ctx, r.php, volumes, false, append(slices.Clone(r.php.config.Entrypoint), "php", "-r", code), r.environment()...)
+	if err != nil {
+		return err
+	}
+	out, err := output("putting a product into the store", cmd)
+	if paths := strings.Fields(out); err == nil && len(paths) == 2 {
+		r.category, r.product = paths[:1], paths[1:]
+	}
+	return err
 }
 
 // start starts a program and sees to its end.

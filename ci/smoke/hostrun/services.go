@@ -69,8 +69,9 @@ func (r *runner) services(ctx context.Context) error {
 		return err
 	}
 	socket := filepath.Join(r.dir, "db.sock")
+	// Magento's installer knows the versions that it was released with and refuses newer ones; 10.6 is known to all since 2.4.4.
 	db, err := r.start("mariadbd", exec.CommandContext(ctx, find("mariadbd"), "--no-defaults", "--user=root", "--datadir="+data, "--socket="+socket, "--port="+r.db,
-		"--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=0", "--skip-log-bin", "--pid-file="+filepath.Join(r.dir, "db.pid")))
+		"--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=0", "--skip-log-bin", "--version=10.6.18-MariaDB", "--pid-file="+filepath.Join(r.dir, "db.pid")))
 	if err != nil {
 		return err
 	}

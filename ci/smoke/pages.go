@@ -13,7 +13,8 @@ import (
 var (
 	tags  = regexp.MustCompile(`(?s)<(script|style)\b.*?</(script|style)>|<[^>]*>`)
 	named = regexp.MustCompile(`(?:href|src|data-src)=["']([^"']*/(?:static|media)/[^"']+)["']`)
-	inCSS = regexp.MustCompile(`url\(\s*["']?([^"')]+)["']?\s*\)`)
+	// A style sheet's fonts and further style sheets. Not its pictures: Magento's own name some that there never were.
+	inCSS = regexp.MustCompile(`url\(\s*["']?([^"')]+\.(?:css|woff2?|ttf|otf|eot)(?:[?#][^"')]*)?)["']?\s*\)`)
 	// static is /static/[versionV/]AREA/VENDOR/THEME/LOCALE/FILE.
 	static = regexp.MustCompile(`/static/(?:version([^/]+)/)?((?:frontend|adminhtml)/[^/]+/[^/]+)/([a-z]{2,3}(?:_[A-Za-z]+)*_[A-Z]{2,3})/(.+)$`)
 )

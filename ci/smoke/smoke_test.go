@@ -34,7 +34,7 @@ func pages(other map[string]string) http.Handler {
 			_, _ = w.Write([]byte(`{"data":{"storeConfig":{"locale":"en_US"},"categories":{"items":[]},"products":{"items":[{"url_key":"mug","url_suffix":".html"}]}}}`))
 		case strings.HasSuffix(r.URL.Path, ".css"):
 			w.Header().Set("Content-Type", "text/css")
-			_, _ = w.Write([]byte(`@font-face { src: url("../fonts/f.woff2") } a { background: url(data:image/png;base64,AA) }`))
+			_, _ = w.Write([]byte(`@font-face { src: url("../fonts/f.woff2") } a { background: url(data:image/png;base64,AA) } b { background: url(../none.gif) }`))
 		case strings.HasSuffix(r.URL.Path, ".woff2"), r.URL.Path == "/heartbeat", r.URL.Path == "/health_check.php":
 		case strings.HasSuffix(r.URL.Path, "/"), strings.HasSuffix(r.URL.Path, ".html"):
 			_, _ = w.Write([]byte(page))

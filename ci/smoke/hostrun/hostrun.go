@@ -258,6 +258,7 @@ func (r *runner) start(name string, cmd *exec.Cmd) (*process, error) {
 
 // up starts both images and waits until they answer.
 func (r *runner) up(ctx context.Context) error {
+	r.newLines() // what the installation has logged is not the containers'
 	for _, p := range planted() {
 		if err := writeFile(filepath.Join(r.dir, "volumes/pub-media", p), "a customer's\n", 0o644); err != nil {
 			return err

@@ -26,7 +26,11 @@ require (
 	golang.org/x/sys v0.47.0
 )
 
-require github.com/aws/aws-sdk-go-v2/service/scheduler v1.18.2
+require (
+	github.com/aws/aws-sdk-go-v2/service/scheduler v1.18.2
+	github.com/emersion/go-sasl v0.0.0-20241020182733-b788ff22d5a6
+	github.com/emersion/go-smtp v0.25.1
+)
 
 require (
 	github.com/cenkalti/backoff/v5 v5.0.3

@@ -4,6 +4,7 @@
 package docs
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -234,7 +235,7 @@ func TestImageVariables(t *testing.T) {
 	shell := regexp.MustCompile(`\$\{([A-Z][A-Z0-9_]+):?-([^}]*)\}`)
 	for _, file := range []string{php + "bin/magento-entrypoint", nginx} {
 		for _, m := range shell.FindAllStringSubmatch(read(t, file), -1) {
-			if m[1] != "PHP_INI_SCAN_DIR" {
+			if m[1] != "PHP_INI_SCAN_DIR" && !strings.HasSuffix(m[1], "_FILE") {
 				want[m[1]] = m[2]
 			}
 		}
@@ -244,6 +245,10 @@ func TestImageVariables(t *testing.T) {
 		if d, ok := want[m[1]]; !ok || d == "" {
 			want[m[1]] = m[2] + m[3]
 		}
+	}
+	sendmail := read(t, php+"bin/sendmail")
+	for _, m := range regexp.MustCompile(`\$get\('([A-Z_]+)'(?:, '([^']*)')?`).FindAllStringSubmatch(sendmail, -1) {
+		want[m[1]] = cmp.Or(want[m[1]], m[2])
 	}
 	got := variables(read(t, "docs/images.md"))
 	for _, name := range slices.Sorted(maps.Keys(want)) {
@@ -256,7 +261,7 @@ func TestImageVariables(t *testing.T) {
 		}
 	}
 	for name := range got {
-		if !strings.Contains(env+read(t, php+"bin/magento-entrypoint")+read(t, nginx), strings.TrimSuffix(name, "_FILE")) &&
+		if !strings.Contains(env+sendmail+read(t, php+"bin/magento-entrypoint")+read(t, nginx), strings.TrimSuffix(name, "_FILE")) &&
 			!regexp.MustCompile(`REDIS_(PAGE_)?CACHE_|AWS_REGION`).MatchString(name) {
 			t.Errorf("docs/images.md names %s, which no image reads", name)
 		}

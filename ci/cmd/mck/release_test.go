@@ -129,7 +129,10 @@ func TestDiffAndVerify(t *testing.T) {
 	if code != 0 || !strings.Contains(out, "magento2:300 -> ") || !strings.Contains(out, "API_TOKEN.value: (hidden)") {
 		t.Errorf("exit code %d:\n%s%s", code, out, err)
 	}
-	if code, out, err = mck(t, vars, "verify", "--build-num", "298"); code != 0 {
+	if code, out, err = mck(t, vars, "verify", "--build-num", "298"); code != 3 || !strings.Contains(out, "is older") {
+		t.Errorf("an older build: exit code %d:\n%s%s", code, out, err)
+	}
+	if code, out, err = mck(t, vars, "verify", "--build-num", "298", "--downgrade"); code != 0 {
 		t.Errorf("exit code %d:\n%s%s", code, out, err)
 	}
 	if code, _, _ = mck(t, vars, "verify", "--build-num", "1"); code != 3 {

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+
+	"github.com/magecloudkit/pipeline/ci/store"
 )
 
 // MagentoRepository is Adobe's composer repository, which answers only to keys.
@@ -12,7 +14,7 @@ const MagentoRepository = "repo.magento.com"
 // byHost reports whether the members that hold credentials are what composer takes:
 // objects with a host a member. PHP writes an empty one as a list.
 func byHost(sections map[string]any) bool {
-	for _, name := range []string{"http-basic", "bearer", "github-oauth", "gitlab-oauth", "gitlab-token", "bitbucket-oauth", "forgejo-token", "custom-headers", "client-certificate"} {
+	for _, name := range store.AuthSections() {
 		switch v := sections[name].(type) {
 		case nil, map[string]any:
 		case []any:

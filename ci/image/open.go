@@ -106,10 +106,7 @@ func OpenBase(ctx context.Context, ref, platform string, opts ...Option) (v1.Ima
 	if platform == "" {
 		platform = DefaultPlatform
 	}
-	if err := CheckPlatform(platform); err != nil {
-		return nil, err
-	}
-	want, err := v1.ParsePlatform(platform)
+	want, err := parsePlatform(platform)
 	if err != nil {
 		return nil, err
 	}
@@ -257,11 +254,16 @@ func satisfies(has, want v1.Platform) bool {
 
 // CheckPlatform reports an error if a platform is not written as linux/amd64 is.
 func CheckPlatform(platform string) error {
+	_, err := parsePlatform(platform)
+	return err
+}
+
+func parsePlatform(platform string) (*v1.Platform, error) {
 	p, err := v1.ParsePlatform(platform)
 	if err != nil || p.OS == "" || p.Architecture == "" {
-		return fmt.Errorf("platform %q is not of the form linux/amd64", platform)
+		return nil, fmt.Errorf("platform %q is not of the form linux/amd64", platform)
 	}
-	return nil
+	return p, nil
 }
 
 // matchPlatform reports an error if an image is for another platform.

@@ -35,6 +35,7 @@ import (
 	"github.com/magecloudkit/pipeline/ci/awssim"
 	"github.com/magecloudkit/pipeline/ci/image"
 	"github.com/magecloudkit/pipeline/ci/registry"
+	"github.com/magecloudkit/pipeline/ci/registry/ecrhost"
 )
 
 // cloud is a simulated AWS over TLS, and what a push needs to reach it.
@@ -787,7 +788,7 @@ func TestParseECRAddress(t *testing.T) {
 		"127.0.0.1:5000":                                            "",
 		"111111111111.dkr.ecr.us-east-1.amazonaws.com.evil.example": "",
 	} {
-		account, region, ok := registry.ParseECRAddress(host)
+		account, region, ok := ecrhost.Parse(host)
 		if got := strings.TrimSpace(account + " " + region); got != want || ok != (want != "") {
 			t.Errorf("ParseECRAddress(%q) = %q, %v", host, got, ok)
 		}

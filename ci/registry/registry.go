@@ -54,15 +54,9 @@ type Registry struct {
 	pusher  *remote.Pusher
 }
 
-// ParseECRAddress reads the account and the region out of an address of Amazon ECR, such as
-// 111111111111.dkr.ecr.us-east-1.amazonaws.com. ok is false for any other registry's.
-func ParseECRAddress(host string) (account, region string, ok bool) {
-	return ecrhost.Parse(host)
-}
-
 // New makes a registry of its address, host[:port]. No request is sent yet.
 func New(host string, o Options) (*Registry, error) {
-	_, _, amazons := ParseECRAddress(host)
+	_, _, amazons := ecrhost.Parse(host)
 	if o.Plain && amazons {
 		return nil, fmt.Errorf("the registry %s is Amazon's, and is never reached without TLS", host)
 	}
@@ -104,7 +98,7 @@ func New(host string, o Options) (*Registry, error) {
 	}
 	switch {
 	case o.ECR != nil:
-		if account, _, ok := ParseECRAddress(host); ok {
+		if account, _, ok := ecrhost.Parse(host); ok {
 			r.account = &account
 		}
 		login := NewLogin(o.ECR, o.Now)

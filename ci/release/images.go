@@ -78,7 +78,7 @@ func platformOf(td *awsecs.RegisterTaskDefinitionInput) string {
 
 // inspectImage checks one image of the build and returns its digest, or "".
 func (x *run) inspectImage(ctx context.Context, ref ecs.Reference, move ecs.Move, platform string) string {
-	account, region, ok := ref.ECR()
+	_, _, ok := ref.ECR()
 	want := ecs.Reference{Registry: ref.Registry, Path: ref.Path, Tag: move.Tag, Digest: move.Digest}
 	subject := "image " + want.String()
 	im := Image{Reference: want.String(), Digest: move.Digest}
@@ -87,12 +87,7 @@ func (x *run) inspectImage(ctx context.Context, ref ecs.Reference, move ecs.Move
 		x.res.Images = append(x.res.Images, im)
 		return ""
 	}
-	inRegion := func(o *ecr.Options) { o.Region = region }
-	out, err := call(ctx, x, "DescribeImages", func(ctx context.Context) (*ecr.DescribeImagesOutput, error) {
-		return x.ECR.DescribeImages(ctx, &ecr.DescribeImagesInput{
-			RegistryId: aws.String(account), RepositoryName: aws.String(ref.Path), ImageIds: []ecrtypes.ImageIdentifier{identifier(want)},
-		}, inRegion)
-	})
+	out, err := x.describeImage(ctx, want)
 	switch {
 	case ecs.Denied(err):
 		x.find(SeverityWarning, subject, "allow ecr:DescribeImages", "cannot be looked up: %v", err)
@@ -226,17 +221,22 @@ func (x *run) commitOf(ctx context.Context, ref ecs.Reference) string {
 	return config.Config.Labels[labelRevision]
 }
 
-// pushedAt is when an image came into ECR; zero where that is not known.
-func (x *run) pushedAt(ctx context.Context, ref ecs.Reference) time.Time {
-	account, region, ok := ref.ECR()
-	if !ok {
-		return time.Time{}
-	}
-	out, err := call(ctx, x, "DescribeImages", func(ctx context.Context) (*ecr.DescribeImagesOutput, error) {
+// describeImage asks the ECR registry that the reference names about one image.
+func (x *run) describeImage(ctx context.Context, ref ecs.Reference) (*ecr.DescribeImagesOutput, error) {
+	account, region, _ := ref.ECR()
+	return call(ctx, x, "DescribeImages", func(ctx context.Context) (*ecr.DescribeImagesOutput, error) {
 		return x.ECR.DescribeImages(ctx, &ecr.DescribeImagesInput{
 			RegistryId: aws.String(account), RepositoryName: aws.String(ref.Path), ImageIds: []ecrtypes.ImageIdentifier{identifier(ref)},
 		}, func(o *ecr.Options) { o.Region = region })
 	})
+}
+
+// pushedAt is when an image came into ECR; zero where that is not known.
+func (x *run) pushedAt(ctx context.Context, ref ecs.Reference) time.Time {
+	if _, _, ok := ref.ECR(); !ok {
+		return time.Time{}
+	}
+	out, err := x.describeImage(ctx, ref)
 	if err != nil || len(out.ImageDetails) == 0 {
 		return time.Time{}
 	}

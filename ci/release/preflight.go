@@ -653,22 +653,17 @@ func ownOf(asked []string, td *awsecs.DescribeTaskDefinitionOutput) []string {
 	if len(asked) > 0 {
 		return asked
 	}
-	return inAccount(accountOf(aws.ToString(td.TaskDefinition.TaskDefinitionArn)), td.TaskDefinition.ContainerDefinitions)
-}
-
-func accountOf(id string) string {
-	a, _ := arn.Parse(id) // no ARN has no account
-	return a.AccountID
-}
-
-func inAccount(account string, containers []types.ContainerDefinition) []string {
+	itself, err := arn.Parse(aws.ToString(td.TaskDefinition.TaskDefinitionArn))
+	if err != nil {
+		return nil
+	}
 	var own []string
-	for _, c := range containers {
+	for _, c := range td.TaskDefinition.ContainerDefinitions {
 		ref, err := ecs.ParseReference(aws.ToString(c.Image))
 		if err != nil {
 			continue
 		}
-		if of, _, ok := ref.ECR(); ok && of == account && !slices.Contains(own, ref.Repository()) {
+		if of, _, ok := ref.ECR(); ok && of == itself.AccountID && !slices.Contains(own, ref.Repository()) {
 			own = append(own, ref.Repository())
 		}
 	}
@@ -681,7 +676,7 @@ func (x *run) ownRepositories() {
 		return
 	}
 	for _, p := range x.revs {
-		for _, n := range inAccount(accountOf(p.arn()), p.base.ContainerDefinitions) {
+		for _, n := range ownOf(nil, p.before) {
 			if !slices.Contains(x.own, n) {
 				x.own = append(x.own, n)
 			}

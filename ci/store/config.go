@@ -114,32 +114,65 @@ func (c *shopConfig) themes() []Theme {
 type scope struct{ section, code string }
 
 func (c *shopConfig) setting(s scope, path ...string) (string, bool) {
-	at := []string{"system", s.section}
-	if s.code != "" {
-		at = append(at, s.code)
-	}
-	v, ok := c.root.text(append(at, path...)...)
+	v, ok := c.root.text(append(s.path(), path...)...)
 	return v, ok && v != ""
+}
+
+// settings are the places that system settings are set for: the default, and every website and store view that has some.
+func (c *shopConfig) settings() []scope {
+	if c == nil {
+		return nil
+	}
+	all := []scope{{section: "default"}}
+	for _, section := range []string{"websites", "stores"} {
+		if of := c.root.array("system", section); of != nil {
+			for _, code := range of.keys {
+				all = append(all, scope{section, code})
+			}
+		}
+	}
+	return all
+}
+
+// path is where the scope's settings stand in the file.
+func (s scope) path() []string {
+	if s.code == "" {
+		return []string{"system", s.section}
+	}
+	return []string{"system", s.section, s.code}
+}
+
+// String names the scope for people.
+func (s scope) String() string {
+	switch s.section {
+	case "websites":
+		return "website " + s.code
+	case "stores":
+		return "store view " + s.code
+	}
+	return "the default"
 }
 
 // asksFor reports whether any scope turns a setting on.
 func (c *shopConfig) asksFor(path ...string) bool {
-	if c == nil {
-		return false
-	}
-	on := func(section, code string) bool {
-		v, ok := c.setting(scope{section, code}, path...)
+	return slices.ContainsFunc(c.settings(), func(s scope) bool {
+		v, ok := c.setting(s, path...)
 		return ok && v != "0"
-	}
-	if on("default", "") {
-		return true
-	}
-	for _, section := range []string{"websites", "stores"} {
-		if of := c.root.array("system", section); of != nil && slices.ContainsFunc(of.keys, func(code string) bool { return on(section, code) }) {
-			return true
+	})
+}
+
+// untold are the scopes in which a setting is an expression, whose value only running PHP could tell.
+func (c *shopConfig) untold(path ...string) []string {
+	group, field := path[:len(path)-1], path[len(path)-1]
+	var out []string
+	for _, s := range c.settings() {
+		if of := c.root.array(append(s.path(), group...)...); of != nil {
+			if _, is := of.values[field].(unknown); is {
+				out = append(out, s.String())
+			}
 		}
 	}
-	return false
+	return out
 }
 
 // shopView is a store view with its website.
@@ -184,32 +217,6 @@ func (c *shopConfig) inherited(v shopView, path ...string) (string, bool) {
 		}
 	}
 	return "", false
-}
-
-// untold are the places where a setting is an expression, whose value only running PHP could tell.
-func (c *shopConfig) untold(path ...string) []string {
-	if c == nil {
-		return nil
-	}
-	var out []string
-	at := func(place string, keys ...string) {
-		of := c.root.array(append(keys, path[:len(path)-1]...)...)
-		if of == nil {
-			return
-		}
-		if _, is := of.values[path[len(path)-1]].(unknown); is {
-			out = append(out, place)
-		}
-	}
-	at("the default", "system", "default")
-	for _, section := range []struct{ key, one string }{{"websites", "website"}, {"stores", "store view"}} {
-		if of := c.root.array("system", section.key); of != nil {
-			for _, code := range of.keys {
-				at(section.one+" "+code, "system", section.key, code)
-			}
-		}
-	}
-	return out
 }
 
 var localePath = []string{"general", "locale", "code"}

@@ -19,6 +19,12 @@ func (c Credentials) For(host string) bool {
 	return slices.ContainsFunc(c.Hosts, func(h string) bool { return strings.EqualFold(h, host) })
 }
 
+// AuthSections are the members of an auth.json that hold credentials by host.
+func AuthSections() []string {
+	return []string{"http-basic", "bearer", "github-oauth", "gitlab-oauth", "gitlab-token",
+		"bitbucket-oauth", "forgejo-token", "custom-headers", "client-certificate"}
+}
+
 // ParseAuth reads which hosts an auth.json (or the content of COMPOSER_AUTH) has credentials for. An error never tells of
 // the content.
 func ParseAuth(auth []byte) (Credentials, error) {
@@ -28,8 +34,7 @@ func ParseAuth(auth []byte) (Credentials, error) {
 			`expected auth.json's form: {"http-basic": {"repo.magento.com": {"username": …, "password": …}}}`)
 	}
 	hosts := map[string]bool{}
-	for _, section := range []string{"http-basic", "bearer", "github-oauth", "gitlab-oauth", "gitlab-token",
-		"bitbucket-oauth", "forgejo-token", "custom-headers", "client-certificate"} {
+	for _, section := range AuthSections() {
 		var byHost map[string]json.RawMessage
 		if raw, ok := sections[section]; !ok || json.Unmarshal(raw, &byHost) != nil {
 			continue

@@ -26,6 +26,7 @@ import (
 	"github.com/magecloudkit/pipeline/ci/image"
 	"github.com/magecloudkit/pipeline/ci/registry"
 	"github.com/magecloudkit/pipeline/ci/registry/cleanup"
+	"github.com/magecloudkit/pipeline/ci/registry/ecrhost"
 	"github.com/magecloudkit/pipeline/ci/verbs"
 )
 
@@ -130,7 +131,7 @@ func openRegistry(ctx context.Context, e *env, s verbs.Push) (*registry.Registry
 	o := registry.Options{Transport: transport, Now: e.now, Jobs: s.Jobs, Progress: lines(e, "push")}
 	// AWS_ECR_URL is a host in the AWS documentation, and a URL in many a script.
 	address := strings.TrimSuffix(strings.TrimPrefix(s.Registry, "https://"), "/")
-	_, region, isECR := registry.ParseECRAddress(address)
+	_, region, isECR := ecrhost.Parse(address)
 	if isECR {
 		s.Region = region
 	}

@@ -443,12 +443,39 @@ func (m *Magecloudkit) plan(ctx context.Context) (*planned, error) {
 	if err := p.report.Err(); err != nil {
 		return nil, err
 	}
-	if p.steps, err = build.New(build.StoreOf(p.store, m.Themes, m.Locales), build.Options{
+	p.steps, err = m.stepsOf(p.store)
+	return p, err
+}
+
+// stepsOf are the steps of a store's build.
+func (m *Magecloudkit) stepsOf(s *store.Store) (build.Plan, error) {
+	return build.New(build.StoreOf(s, m.Themes, m.Locales), build.Options{
 		CPUs: runtime.NumCPU(), Shards: build.Shards(m.Shards), StripTests: m.StripTests,
-	}); err != nil {
-		return nil, err
+	})
+}
+
+// replan plans the steps after the installation anew where the store's themes are
+// known only then.
+func (p *planned) replan(ctx context.Context, app *dagger.Container) error {
+	if !p.store.ThemesOpen(p.Themes) {
+		return nil
 	}
-	return p, nil
+	const dir = "installed"
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	if _, err := app.Directory(treeDir).Filter(dagger.DirectoryFilterOpts{Include: p.store.InstalledPaths()}).Export(ctx, dir); err != nil {
+		return err
+	}
+	installed, err := p.store.WithInstalled(os.DirFS(dir))
+	if err != nil {
+		return err
+	}
+	if !p.store.HasScopes() {
+		fmt.Printf("app/etc/config.php lists no store views, so %s; --themes and --locales name others\n", p.store.Assumed(p.Themes, p.Locales))
+	}
+	p.steps, err = p.stepsOf(installed)
+	return err
 }
 
 // prepare reads the store, asks its PHP image what it has, and checks the one
@@ -621,6 +648,9 @@ func (p *planned) precompiled(ctx context.Context) (*precompiled, error) {
 	}
 	// One evaluation of what all branches share, before they start together.
 	if app, err = app.Sync(ctx); err != nil {
+		return nil, err
+	}
+	if err := p.replan(ctx, app); err != nil {
 		return nil, err
 	}
 	done := &precompiled{app: app}

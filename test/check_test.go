@@ -89,6 +89,8 @@ func all(edits ...func(*testing.T, string)) func(*testing.T, string) {
 var (
 	withoutModules = cut("    'modules' => [", "    'scopes' => [")
 	withoutScopes  = cut("    'scopes' => [", "    'themes' => [")
+	// merged asks for what no image can honour.
+	merged = replace("app/etc/config.php", "'default' => [\n            'general'", "'default' => [\n            'dev' => ['js' => ['merge_files' => '1']],\n            'general'")
 )
 
 func TestCheckOfASoundStore(t *testing.T) {
@@ -109,6 +111,7 @@ func TestCheckWarns(t *testing.T) {
 	}{
 		{"no lock", remove("composer.lock"), []string{"composer.lock", "cannot be reproduced", "lock"}},
 		{"no modules", withoutModules, []string{"app/etc/config.php", "it lists no modules: the build enables every module it finds"}},
+		{"no store views", all(withoutScopes, remove("composer.lock")), []string{"it lists no store views (scopes), so static content is deployed for all installed frontend themes"}},
 		{"env.php", write("app/etc/env.php", "<?php return ['db' => []];"), []string{"app/etc/env.php", "it is left out of the build and of the images"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -144,8 +147,6 @@ func TestBrokenStores(t *testing.T) {
 			[]string{"composer.lock", "restore it from git"}},
 		{"config.php", write("app/etc/config.php", `<?php return [`), nil,
 			[]string{"app/etc/config.php", "php -l app/etc/config.php"}},
-		{"scopes", withoutScopes, nil,
-			[]string{"it has no websites and store views (scopes)", "bin/magento app:config:dump scopes themes"}},
 		{"credentials", all(remove("composer.lock"), replace("composer.json", `"repositories": [`, `"repositories": [{"type": "composer", "url": "https://repo.magento.com/"},`)), nil,
 			[]string{"repo.magento.com", "there are no credentials for it", "MAGENTO_PUBLIC_KEY", "MAGENTO_PRIVATE_KEY", "--composer-auth"}},
 		{"PHP", replace("composer.lock", `"php": "~8.1.0||~8.2.0||~8.3.0||~8.4.0"`, `"php": "~7.4.0"`), nil,
@@ -158,8 +159,8 @@ func TestBrokenStores(t *testing.T) {
 			[]string{`"de-de" is not a locale of Magento`, "write de_DE"}},
 		{"theme", nil, params{"themes": []string{"Acme/nosuch"}},
 			[]string{`there is no theme "Acme/nosuch"`, "frontend/Acme/shop"}},
-		{"several", all(withoutScopes, replace("composer.lock", `"ext-dom": "*"`, `"ext-dom": "*", "ext-nosuch": "*"`)), params{"locales": []string{"xx_YY"}},
-			[]string{"ext-nosuch", "app:config:dump scopes themes", "xx_YY"}},
+		{"several", all(merged, replace("composer.lock", `"ext-dom": "*"`, `"ext-dom": "*", "ext-nosuch": "*"`)), params{"locales": []string{"xx_YY"}},
+			[]string{"ext-nosuch", "--lock-config dev/js/merge_files 0", "xx_YY"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := connect(t)
@@ -181,7 +182,7 @@ func TestBrokenStores(t *testing.T) {
 // TestEveryVerbChecksFirst: an exit code that CI understands, the errors on the
 // terminal, and nothing of the store has run.
 func TestEveryVerbChecksFirst(t *testing.T) {
-	dir := sampleStore(t, all(withoutScopes, write("app/etc/env.php", "<?php return [];")))
+	dir := sampleStore(t, all(merged, write("app/etc/env.php", "<?php return [];")))
 	for _, verb := range [][]string{{"check"}, {"composer", "entries"}, {"precompile", "entries"}, {"build", "--build-num=1", "summary"}} {
 		t.Run(verb[0], func(t *testing.T) {
 			t.Parallel()
@@ -189,7 +190,7 @@ func TestEveryVerbChecksFirst(t *testing.T) {
 			if got.code == 0 {
 				t.Errorf("exit code 0")
 			}
-			if !strings.Contains(squeeze(got.log), "app:config:dump scopes themes") {
+			if !strings.Contains(squeeze(got.log), "--lock-config dev/js/merge_files 0") {
 				t.Errorf("the errors do not reach the terminal")
 			}
 			if strings.Contains(got.log, "step run") || strings.Contains(got.log, "composer install") {

@@ -6,8 +6,9 @@
  * cache_types   every cache that a module declares in its etc/cache.xml. What env.php does not list is off, silently.
  * cache_backend the name of the Redis backend: what Magento\Framework\Cache\Frontend\Adapter\SymfonyAdapterProvider knows
  *               (Magento 2.4.9, Mage-OS 3), where it is there; it takes any other name for files.
- * system        settings that only a build can honour, as this one did, for every scope that config.php knows. A database
- *               says otherwise when it comes from elsewhere; env.php is above it.
+ * system        settings that only a build can honour, as this one did: the default, and every website and store view that
+ *               config.php knows or sets something for. A database says otherwise when it comes from elsewhere; env.php is
+ *               above it.
  */
 
 declare(strict_types=1);
@@ -56,13 +57,16 @@ $pinned = static function (array $sections) use ($default, $never): array {
     return ['dev' => $values];
 };
 $system = ['default' => $pinned([$said['default'] ?? []])];
+$scopes = $config['scopes'] ?? [];
 $websites = [];
-foreach ($config['scopes']['websites'] ?? [] as $code => $website) {
+foreach ($scopes['websites'] ?? [] as $code => $website) {
     $websites[(string) $website['website_id']] = $code;
+}
+foreach (($scopes['websites'] ?? []) + ($said['websites'] ?? []) as $code => $_) {
     $system['websites'][$code] = $pinned([$said['default'] ?? [], $said['websites'][$code] ?? []]);
 }
-foreach ($config['scopes']['stores'] ?? [] as $code => $store) {
-    $website = $websites[(string) ($store['website_id'] ?? '')] ?? '';
+foreach (($scopes['stores'] ?? []) + ($said['stores'] ?? []) as $code => $_) {
+    $website = $websites[(string) ($scopes['stores'][$code]['website_id'] ?? '')] ?? '';
     $system['stores'][$code] = $pinned([$said['default'] ?? [], $said['websites'][$website] ?? [], $said['stores'][$code] ?? []]);
 }
 

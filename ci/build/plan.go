@@ -146,6 +146,9 @@ type Store struct {
 	LockHash string
 	// EnableModules says that config.php lists no modules: all are enabled.
 	EnableModules bool
+	// SupplyScopes says that config.php has no websites and store views, or that
+	// nobody can tell: static content gets them for as long as it is deployed.
+	SupplyScopes bool
 	// MinifiedTemplates says that config.php asks for minified HTML: production
 	// mode then reads templates that only the deployment of static content makes.
 	MinifiedTemplates bool
@@ -165,6 +168,7 @@ func StoreOf(s *store.Store, themes, locales []string) Store {
 		Locked:             s.HasLock(),
 		LockHash:           s.LockHash(),
 		EnableModules:      !s.HasModules(),
+		SupplyScopes:       !s.ScopesTold(),
 		MinifiedTemplates:  s.MinifiesHTML(),
 		StaticDependsOnPHP: s.StaticDependsOnPHP(),
 	}
@@ -549,6 +553,9 @@ func deployStep(s Store, name string, themes []Theme) Step {
 			args = append(args, "--theme", t.Code)
 		}
 		st.Commands = append(st.Commands, magento(append(args, g[0].Locales...)...))
+	}
+	if s.SupplyScopes {
+		st.supplyScopes()
 	}
 	return st
 }

@@ -19,6 +19,9 @@ import (
 type Job struct {
 	Runner *Runner
 	Plan   build.Plan
+	// Replan makes the plan of the steps after the installation, for a store whose
+	// packages have to be there before its themes are known; nil: Plan is all.
+	Replan func(tree string) (build.Plan, error)
 	// Source is the store. It is only read.
 	Source string
 	// Work is an empty directory for trees, on the file system of Runner.Cache so
@@ -53,7 +56,10 @@ func (j *Job) Install(ctx context.Context) (string, error) {
 	if err := copyStore(j.Source, tree, *app.Overlay); err != nil {
 		return "", fmt.Errorf("reading the store: %w", err)
 	}
-	_, err = j.Runner.Run(ctx, app, tree)
+	if _, err := j.Runner.Run(ctx, app, tree); err != nil || j.Replan == nil {
+		return tree, err
+	}
+	j.Plan, err = j.Replan(tree)
 	return tree, err
 }
 

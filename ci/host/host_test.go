@@ -600,9 +600,9 @@ func TestFailures(t *testing.T) {
 			says: []string{"step composer failed: there is no bin/magento", "what to do:", "allow-plugins", "product package"},
 		},
 		{
-			name: "no scopes",
+			name: "no default website",
 			change: func(t *testing.T, dir string) {
-				edit(t, filepath.Join(dir, "app/etc/config.php"), "'scopes'", "'no scopes'")
+				edit(t, filepath.Join(dir, "app/etc/config.php"), "'is_default' => '1'", "'is_default' => '0'")
 			},
 			step: "static", command: "php", code: 1,
 			says: []string{"app:config:dump scopes themes"},

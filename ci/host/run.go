@@ -319,7 +319,7 @@ func hint(c build.Command, code int, tail []string) string {
 	case has("modules are not enabled", "Please enable the modules"):
 		return "app/etc/config.php lists no modules: run `bin/magento module:enable --all`, or `dagger call lock`"
 	case has("The default website isn't defined"):
-		return "app/etc/config.php has no scopes, and a build has no database: run `bin/magento app:config:dump scopes themes` where the store runs, and commit the file"
+		return "app/etc/config.php has scopes without a default website, and a build has no database: run `bin/magento app:config:dump scopes themes` where the store runs, and commit the file"
 	}
 	return ""
 }

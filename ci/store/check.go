@@ -57,15 +57,12 @@ func (c *checker) add(severity Severity, code, subject, do, format string, args 
 
 // readVendor replaces what the lock leaves open about packages by what their code says.
 func (c *checker) readVendor() {
-	s := *c.Store
-	s.themes, s.broken = slices.Clip(s.themes), slices.Clip(s.broken)
-	modules, unread, err := s.scanPackages(true)
+	s, err := c.WithInstalled(c.fsys)
 	if err != nil {
 		c.add(Warning, "vendor-unreadable", "vendor", "make it readable, or install the store again", "%v", err)
 		return
 	}
-	s.modules, s.unread = modules, unread
-	c.Store = &s
+	c.Store = s
 }
 
 // project judges whether this is a Magento store at all.
@@ -314,7 +311,6 @@ func some(names []string) string {
 
 // configured judges app/etc/config.php.
 func (c *checker) configured() {
-	const dump = "run `bin/magento app:config:dump scopes themes` in an installed store and commit app/etc/config.php"
 	if c.configErr != nil {
 		c.add(Error, "config-invalid", configPath, "correct it; `php -l app/etc/config.php` checks it", "%v", c.configErr)
 		return
@@ -323,8 +319,8 @@ func (c *checker) configured() {
 		c.add(Warning, "config-dynamic", configPath, "let it return one array without calls, as Magento writes it",
 			"parts of it can only be told by running it, and are not checked")
 	}
-	if !c.hasManifest && !c.hasConfig {
-		return // not a store: enough has been said
+	if _, _, ok := c.product(); !ok && c.config.modules() == nil {
+		return // not a store, as far as can be told: enough has been said
 	}
 	if !c.HasModules() {
 		what := "it lists no modules"
@@ -334,26 +330,28 @@ func (c *checker) configured() {
 		c.add(Warning, "modules-missing", configPath, "commit the list that `lock` (dagger call lock) or `bin/magento module:enable --all` makes",
 			"%s: the build enables every module it finds", what)
 	}
-	if !c.HasScopes() {
-		c.add(Error, "scopes-missing", configPath, dump,
-			"it has no websites and store views (scopes), and without them static content cannot be deployed: a build has no database to read them from")
-	} else if len(c.config.themes()) == 0 {
-		c.add(Warning, "themes-missing", configPath, dump, "it has no themes: those of app/design and of Magento's own packages are deployed")
-	}
 	c.builtIn()
-	if c.HasScopes() {
-		if _, _, told := c.config.locales(); !told && len(c.o.Locales) == 0 {
-			c.add(Info, "locale-assumed", configPath, "name the locales with --locales, or run `bin/magento config:set --lock-config general/locale/code <locale>` for each store view that differs",
-				"it does not set general/locale/code, so en_US is assumed for the store views that set none")
-		}
-		if untold := c.config.untold(localePath...); len(untold) > 0 && len(c.o.Locales) == 0 {
-			c.add(Warning, "locale-dynamic", configPath, "name the locales with --locales, or let config.php hold the value itself",
-				"the locale of %s is an expression, which cannot be told without running PHP: static content is not deployed for it", strings.Join(untold, ", "))
-		}
-		if _, told := c.config.namedThemes(); !told && len(c.o.Themes) == 0 {
-			c.add(Info, "theme-assumed", configPath, "name those in use with --themes, or run `bin/magento config:set --lock-config design/theme/theme_id frontend/<Vendor>/<name>`",
-				"it does not say which theme each store view uses, so all frontend themes are deployed")
-		}
+	c.scoped()
+}
+
+// scoped judges what config.php says, or leaves open, of store views, and of their themes and locales.
+func (c *checker) scoped() {
+	if untold := c.config.untold(localePath...); len(untold) > 0 && len(c.o.Locales) == 0 {
+		c.add(Warning, "locale-dynamic", configPath, "name the locales with --locales, or let config.php hold the value itself",
+			"the locale of %s is an expression, which cannot be told without running PHP: static content is not deployed for it", strings.Join(untold, ", "))
+	}
+	if !c.HasScopes() {
+		c.add(Info, "scopes-missing", configPath, "name others with --themes and --locales",
+			"it lists no store views (scopes), so %s", c.Assumed(c.o.Themes, c.o.Locales))
+		return
+	}
+	if _, _, told := c.config.locales(); !told && len(c.o.Locales) == 0 {
+		c.add(Info, "locale-assumed", configPath, "name the locales with --locales, or run `bin/magento config:set --lock-config general/locale/code <locale>` for each store view that differs",
+			"it does not set general/locale/code, so en_US is assumed for the store views that set none")
+	}
+	if _, told := c.config.namedThemes(); !told && len(c.o.Themes) == 0 {
+		c.add(Info, "theme-assumed", configPath, "name those in use with --themes, or run `bin/magento config:set --lock-config design/theme/theme_id frontend/<Vendor>/<name>`",
+			"it does not say which theme each store view uses, so all frontend themes are deployed")
 	}
 }
 

@@ -80,9 +80,7 @@ func TestCheck(t *testing.T) {
 			},
 			want: []finding{
 				{store.Error, "not-a-store", []string{"no edition of Magento", "mage-os/product-community-edition"}},
-				{store.Error, "scopes-missing", nil},
 				{store.Warning, "lock-missing", nil},
-				{store.Warning, "modules-missing", nil},
 			},
 		},
 		{
@@ -148,14 +146,14 @@ func TestCheck(t *testing.T) {
 			name:   "no config.php",
 			change: remove("app/etc/config.php"),
 			want: []finding{
-				{store.Error, "scopes-missing", []string{"bin/magento app:config:dump scopes themes"}},
+				{store.Info, "scopes-missing", []string{"all installed frontend themes in en_US", "--themes and --locales"}},
 				{store.Warning, "modules-missing", []string{"there is none", "every module", "module:enable --all"}},
 			},
 		},
 		{
 			name:   "config.php has modules only",
 			change: put("app/etc/config.php", "<?php return ['modules' => ['Magento_Store' => 1, 'Acme_Base' => 1]];"),
-			want:   []finding{{store.Error, "scopes-missing", []string{"bin/magento app:config:dump scopes themes"}}},
+			want:   []finding{{store.Info, "scopes-missing", []string{"all installed frontend themes in en_US", "--themes and --locales"}}},
 		},
 		{
 			name:   "config.php has scopes only",
@@ -402,7 +400,7 @@ func TestCheck(t *testing.T) {
 
 func TestEverythingIsFoundAtOnce(t *testing.T) {
 	m := healthy()
-	write(m, "app/etc/config.php", "<?php return ['modules' => ['Acme_Base' => 1]];")
+	write(m, "app/etc/config.php", "<?php return ['modules' => ['Acme_Base' => 1], 'system' => ['default' => ['dev' => ['js' => ['merge_files' => 1]]]]];")
 	write(m, "app/etc/env.php", "<?php return [];")
 	edit(t, m, "composer.lock", "https://mirror.mage-os.org/packages/magento/framework", "https://repo.magento.com/archives/magento/framework")
 	o := enough()
@@ -413,7 +411,7 @@ func TestEverythingIsFoundAtOnce(t *testing.T) {
 	if err == nil {
 		t.Fatal("this store cannot be built")
 	}
-	for _, text := range []string{"app:config:dump scopes themes", "MAGENTO_PUBLIC_KEY", "PHP 7.4.33", "ext-bcmath", "ext-intl", "104 MB"} {
+	for _, text := range []string{"config:set --lock-config dev/js/merge_files 0", "MAGENTO_PUBLIC_KEY", "PHP 7.4.33", "ext-bcmath", "ext-intl", "104 MB"} {
 		if !strings.Contains(err.Error(), text) {
 			t.Errorf("the error does not say %q:\n%v", text, err)
 		}

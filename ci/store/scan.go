@@ -182,8 +182,10 @@ func (s *Store) addThemes(dir string, src []byte) error {
 		}
 	}
 	for _, name := range names {
-		if area, code, ok := strings.Cut(name, "/"); ok {
-			s.themes = append(s.themes, Theme{Area: area, Code: code, Parent: strings.TrimSpace(doc.Parent)})
+		area, code, ok := strings.Cut(name, "/")
+		t := Theme{Area: area, Code: code, Parent: strings.TrimSpace(doc.Parent)}
+		if ok && !containsTheme(s.themes, t) {
+			s.themes = append(s.themes, t)
 		}
 	}
 	return nil
@@ -196,10 +198,6 @@ func (s *Store) scanPackages(installed bool) (modules map[string]bool, unread []
 	if s.lock == nil {
 		return modules, nil, nil
 	}
-	vendor := "vendor"
-	if s.manifest != nil && s.manifest.Config.text("vendor-dir") != "" {
-		vendor = s.manifest.Config.text("vendor-dir")
-	}
 	for _, p := range s.lock.Packages {
 		files := p.registrations()
 		if len(files) == 0 {
@@ -208,7 +206,7 @@ func (s *Store) scanPackages(installed bool) (modules map[string]bool, unread []
 		var dir string
 		switch {
 		case installed:
-			dir = path.Join(vendor, p.Name)
+			dir = path.Join(s.vendorDir(), p.Name)
 		case p.Dist.Type == "path":
 			dir = path.Clean(p.Dist.URL)
 		}

@@ -173,8 +173,14 @@ func (s *Store) HasModules() bool { return s.config.modules() != nil || s.config
 // MinifiesHTML reports whether config.php asks for minified templates.
 func (s *Store) MinifiesHTML() bool { return s.config.asksFor("dev", "template", "minify_html") }
 
-// HasScopes reports whether app/etc/config.php holds the websites and store views, which static content needs.
+// HasScopes reports whether app/etc/config.php holds, or may hold, the websites and store views, which static content needs.
 func (s *Store) HasScopes() bool { return s.config.scopes() }
+
+// ScopesTold reports whether app/etc/config.php certainly holds the websites and store views: no part of it that could
+// is left to running PHP.
+func (s *Store) ScopesTold() bool {
+	return s.config.scopes() && !s.config.hides("scopes", "websites") && !s.config.hides("scopes", "stores")
+}
 
 // Modules maps each module that app/etc/config.php lists to whether it is enabled.
 func (s *Store) Modules() map[string]bool { return s.config.modules() }

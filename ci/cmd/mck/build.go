@@ -265,7 +265,10 @@ func (f *buildFlags) withJob(ctx context.Context, e *env, more func(*store.Store
 	if err != nil {
 		return err
 	}
-	plan, err := build.New(build.StoreOf(s, f.themes, f.locales), build.Options{CPUs: f.cpus, Shards: shards, StripTests: !f.keepTests, Ignore: ignore})
+	planOf := func(s *store.Store) (build.Plan, error) {
+		return build.New(build.StoreOf(s, f.themes, f.locales), build.Options{CPUs: f.cpus, Shards: shards, StripTests: !f.keepTests, Ignore: ignore})
+	}
+	plan, err := planOf(s)
 	if err != nil {
 		return err
 	}
@@ -296,6 +299,15 @@ func (f *buildFlags) withJob(ctx context.Context, e *env, more func(*store.Store
 		Source:   f.source,
 		Work:     work,
 		Parallel: f.cpus,
+	}
+	if s.ThemesOpen(f.themes) {
+		j.Replan = func(tree string) (build.Plan, error) {
+			installed, err := s.WithInstalled(os.DirFS(tree))
+			if err != nil {
+				return build.Plan{}, err
+			}
+			return planOf(installed)
+		}
 	}
 	return fn(ctx, j, s)
 }

@@ -177,7 +177,7 @@ func own(dir, of string) error {
 
 // forInstaller is what Magento's installer, which wants to write env.php, generated and pub/static and to find no scopes,
 // is given: a copy of the image's store.
-const forInstaller = `$c = include "app/etc/config.php"; unset($c["scopes"], $c["themes"]); file_put_contents("app/etc/config.php", "<?php\nreturn " . var_export($c, true) . ";\n");`
+const forInstaller = `$c = include "app/etc/config.php"; if (!isset($c["scopes"]) && !isset($c["themes"])) exit; unset($c["scopes"], $c["themes"]); file_put_contents("app/etc/config.php", "<?php\nreturn " . var_export($c, true) . ";\n");`
 
 func (r *runner) install(ctx context.Context) error {
 	copied := &tree{name: "installer", dir: filepath.Join(r.dir, "installer"), config: r.php.config}

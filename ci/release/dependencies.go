@@ -34,14 +34,8 @@ type dependencies struct {
 // and version are empty for the current one.
 type secretKey struct{ secret, key, stage, version string }
 
-func add[T comparable](list *[]T, item T) {
-	if !slices.Contains(*list, item) {
-		*list = append(*list, item)
-	}
-}
-
 // dependenciesOf collects what the revisions name.
-func dependenciesOf(revs []*revisionPlan) dependencies {
+func dependenciesOf(revs []*revision) dependencies {
 	var d dependencies
 	role := func(r *string) {
 		if s := aws.ToString(r); s != "" {
@@ -101,53 +95,53 @@ func (d *dependencies) value(from string) {
 
 // checkDependencies reports what is missing of what the new revisions name.
 // What may not be read is a warning that names it.
-func (x *run) checkDependencies(ctx context.Context) {
-	d := dependenciesOf(x.revs)
+func (v *survey) checkDependencies(ctx context.Context) {
+	d := dependenciesOf(v.revs)
 	for _, role := range d.roles {
-		x.checkRole(ctx, role)
+		v.checkRole(ctx, role)
 	}
 	for _, s := range d.secrets {
-		if x.checkSecret(ctx, s) {
-			x.checkKeys(ctx, s, d.keys)
+		if v.checkSecret(ctx, s) {
+			v.checkKeys(ctx, s, d.keys)
 		}
 	}
-	x.checkParameters(ctx, d.parameters)
+	v.checkParameters(ctx, d.parameters)
 	for _, g := range d.groups {
-		x.checkLogGroup(ctx, g)
+		v.checkLogGroup(ctx, g)
 	}
 }
 
 // unread reports something that could not be looked at.
-func (x *run) unread(subject, permission string, err error) {
+func (v *survey) unread(subject, permission string, err error) {
 	do := ""
 	if ecs.Denied(err) {
 		do = "allow " + permission + " to have it checked"
 	}
-	x.find(SeverityWarning, subject, do, "cannot be checked: %v", err)
+	v.warn(subject, do, "cannot be checked: %v", err)
 }
 
-func (x *run) checkRole(ctx context.Context, role string) {
+func (v *survey) checkRole(ctx context.Context, role string) {
 	subject := "role " + role
 	name := role
 	if a, err := arn.Parse(role); err == nil {
 		name = a.Resource[strings.LastIndexByte(a.Resource, '/')+1:]
-		for _, p := range x.revs {
+		for _, p := range v.revs {
 			// A role of another account cannot be asked about by name.
 			if own, err := arn.Parse(p.arn()); err == nil && own.AccountID != a.AccountID {
-				x.find(SeverityWarning, subject, "", "is of another account, so it is not checked")
+				v.warn(subject, "", "is of another account, so it is not checked")
 				return
 			}
 		}
 	}
-	_, err := ask(ctx, x, "IAM", "GetRole", func(ctx context.Context) (*iam.GetRoleOutput, error) {
-		return x.IAM.GetRole(ctx, &iam.GetRoleInput{RoleName: aws.String(name)})
+	_, err := ask(ctx, v.session, "IAM", "GetRole", func(ctx context.Context) (*iam.GetRoleOutput, error) {
+		return v.IAM.GetRole(ctx, &iam.GetRoleInput{RoleName: aws.String(name)})
 	})
 	switch {
 	case err == nil:
 	case ecs.Code(err) == "NoSuchEntity", ecs.Code(err) == "NoSuchEntityException":
-		x.find(SeverityError, subject, "create it, or name another one in the task definition", "does not exist, so that no task could start")
+		v.refuse(subject, "create it, or name another one in the task definition", "does not exist, so that no task could start")
 	default:
-		x.unread(subject, "iam:GetRole", err)
+		v.unread(subject, "iam:GetRole", err)
 	}
 }
 
@@ -161,27 +155,27 @@ func inRegionOf(id string) func(*secretsmanager.Options) {
 }
 
 // checkSecret reports whether there is anything to read in a secret.
-func (x *run) checkSecret(ctx context.Context, id string) bool {
+func (v *survey) checkSecret(ctx context.Context, id string) bool {
 	subject := "secret " + id
-	out, err := ask(ctx, x, "Secrets Manager", "DescribeSecret", func(ctx context.Context) (*secretsmanager.DescribeSecretOutput, error) {
-		return x.Secrets.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: aws.String(id)}, inRegionOf(id))
+	out, err := ask(ctx, v.session, "Secrets Manager", "DescribeSecret", func(ctx context.Context) (*secretsmanager.DescribeSecretOutput, error) {
+		return v.Secrets.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: aws.String(id)}, inRegionOf(id))
 	})
 	switch {
 	case err == nil && out.DeletedDate != nil:
-		x.find(SeverityError, subject, "restore it", "is scheduled for deletion, so that no task could read it")
+		v.refuse(subject, "restore it", "is scheduled for deletion, so that no task could read it")
 	case err == nil:
 		return true
 	case ecs.Code(err) == "ResourceNotFoundException":
-		x.find(SeverityError, subject, "create it, or set another one with --secret", "does not exist, so that no task could start")
+		v.refuse(subject, "create it, or set another one with --secret", "does not exist, so that no task could start")
 	default:
-		x.unread(subject, "secretsmanager:DescribeSecret", err)
+		v.unread(subject, "secretsmanager:DescribeSecret", err)
 	}
 	return false
 }
 
 // checkKeys reports which of the keys that are wanted of a secret its value does
 // not have: ECS starts no task then. The value itself goes nowhere.
-func (x *run) checkKeys(ctx context.Context, id string, keys []secretKey) {
+func (v *survey) checkKeys(ctx context.Context, id string, keys []secretKey) {
 	read := map[secretKey]map[string]json.RawMessage{} // by version
 	for _, k := range keys {
 		if k.secret != id {
@@ -191,7 +185,7 @@ func (x *run) checkKeys(ctx context.Context, id string, keys []secretKey) {
 		version := secretKey{secret: id, stage: k.stage, version: k.version}
 		members, ok := read[version]
 		if !ok {
-			out, err := ask(ctx, x, "Secrets Manager", "GetSecretValue", func(ctx context.Context) (*secretsmanager.GetSecretValueOutput, error) {
+			out, err := ask(ctx, v.session, "Secrets Manager", "GetSecretValue", func(ctx context.Context) (*secretsmanager.GetSecretValueOutput, error) {
 				in := secretsmanager.GetSecretValueInput{SecretId: aws.String(id)}
 				if k.stage != "" {
 					in.VersionStage = aws.String(k.stage)
@@ -199,17 +193,17 @@ func (x *run) checkKeys(ctx context.Context, id string, keys []secretKey) {
 				if k.version != "" {
 					in.VersionId = aws.String(k.version)
 				}
-				return x.Secrets.GetSecretValue(ctx, &in, inRegionOf(id))
+				return v.Secrets.GetSecretValue(ctx, &in, inRegionOf(id))
 			})
 			switch {
 			case ecs.Code(err) == "ResourceNotFoundException":
-				x.find(SeverityError, subject, "give it one, or set another one with --secret", "has no value of that version, so that no task could start")
+				v.refuse(subject, "give it one, or set another one with --secret", "has no value of that version, so that no task could start")
 				return
 			case ecs.Denied(err):
-				x.note(LevelInfo, "%s: whether it has the keys that are named is not checked (secretsmanager:GetSecretValue is not allowed)", subject)
+				v.note(LevelInfo, "%s: whether it has the keys that are named is not checked (secretsmanager:GetSecretValue is not allowed)", subject)
 				return
 			case err != nil:
-				x.unread(subject, "secretsmanager:GetSecretValue", err)
+				v.unread(subject, "secretsmanager:GetSecretValue", err)
 				return
 			}
 			if json.Unmarshal([]byte(aws.ToString(out.SecretString)), &members) != nil {
@@ -218,12 +212,12 @@ func (x *run) checkKeys(ctx context.Context, id string, keys []secretKey) {
 			read[version] = members
 		}
 		if _, ok := members[k.key]; !ok {
-			x.find(SeverityError, subject, "add the key to the secret, or name another one", "has no JSON key %q, so that no task could start", k.key)
+			v.refuse(subject, "add the key to the secret, or name another one", "has no JSON key %q, so that no task could start", k.key)
 		}
 	}
 }
 
-func (x *run) checkParameters(ctx context.Context, names []string) {
+func (v *survey) checkParameters(ctx context.Context, names []string) {
 	byRegion := map[string][]string{}
 	var regions []string
 	for _, n := range names {
@@ -234,35 +228,35 @@ func (x *run) checkParameters(ctx context.Context, names []string) {
 	const perCall = 10
 	for _, region := range regions {
 		for chunk := range slices.Chunk(byRegion[region], perCall) {
-			out, err := ask(ctx, x, "SSM", "GetParameters", func(ctx context.Context) (*ssm.GetParametersOutput, error) {
-				return x.SSM.GetParameters(ctx, &ssm.GetParametersInput{Names: chunk}, func(o *ssm.Options) {
+			out, err := ask(ctx, v.session, "SSM", "GetParameters", func(ctx context.Context) (*ssm.GetParametersOutput, error) {
+				return v.SSM.GetParameters(ctx, &ssm.GetParametersInput{Names: chunk}, func(o *ssm.Options) {
 					if region != "" {
 						o.Region = region
 					}
 				})
 			})
 			if err != nil {
-				x.unread("parameters "+strings.Join(chunk, ", "), "ssm:GetParameters", err)
+				v.unread("parameters "+strings.Join(chunk, ", "), "ssm:GetParameters", err)
 				continue
 			}
 			for _, n := range out.InvalidParameters {
-				x.find(SeverityError, "parameter "+n, "create it, or set another one with --secret", "does not exist, so that no task could start")
+				v.refuse("parameter "+n, "create it, or set another one with --secret", "does not exist, so that no task could start")
 			}
 		}
 	}
 }
 
-func (x *run) checkLogGroup(ctx context.Context, g logGroup) {
+func (v *survey) checkLogGroup(ctx context.Context, g logGroup) {
 	subject := "log group " + g.name
-	out, err := ask(ctx, x, "CloudWatch Logs", "DescribeLogGroups", func(ctx context.Context) (*cloudwatchlogs.DescribeLogGroupsOutput, error) {
-		return x.Logs.DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: aws.String(g.name)}, func(o *cloudwatchlogs.Options) {
+	out, err := ask(ctx, v.session, "CloudWatch Logs", "DescribeLogGroups", func(ctx context.Context) (*cloudwatchlogs.DescribeLogGroupsOutput, error) {
+		return v.Logs.DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: aws.String(g.name)}, func(o *cloudwatchlogs.Options) {
 			if g.region != "" {
 				o.Region = g.region
 			}
 		})
 	})
 	if err != nil {
-		x.unread(subject, "logs:DescribeLogGroups", err)
+		v.unread(subject, "logs:DescribeLogGroups", err)
 		return
 	}
 	for _, found := range out.LogGroups {
@@ -271,5 +265,5 @@ func (x *run) checkLogGroup(ctx context.Context, g logGroup) {
 		}
 	}
 	// The answer is sorted by name: a group of exactly this name comes first.
-	x.find(SeverityError, subject, "create it, or set awslogs-create-group", "does not exist, so that no container that logs there could start")
+	v.refuse(subject, "create it, or set awslogs-create-group", "does not exist, so that no container that logs there could start")
 }

@@ -34,28 +34,28 @@ type Marker interface {
 }
 
 // markBegin tells the markers that the services are about to move.
-func (x *run) markBegin(ctx context.Context) {
+func (a *act) markBegin(ctx context.Context) {
 	info := MarkerInfo{
-		Cluster: x.req.Cluster, Services: x.req.Services, Build: x.req.Build, By: x.req.By,
-		Before: x.services[0].res.Before, Started: x.res.Started,
+		Cluster: a.req.Cluster, Services: a.req.Services, Build: a.req.Build, By: a.req.By,
+		Before: a.services[0].res.Before, Started: a.res.Started,
 	}
-	x.mark = &info
-	for _, m := range x.markers {
+	a.mark = &info
+	for _, m := range a.markers {
 		if err := m.Begin(ctx, info); err != nil {
-			x.note(LevelWarning, "%s: the release is not marked: %v", m.Name(), err)
+			a.note(LevelWarning, "%s: the release is not marked: %v", m.Name(), err)
 		}
 	}
 }
 
-func (x *run) markEnd(ctx context.Context, v Verdict, reason string) {
-	if x.mark == nil {
+func (a *act) markEnd(ctx context.Context, v Verdict, reason string) {
+	if a.mark == nil {
 		return
 	}
-	info := *x.mark
-	info.Verdict, info.Reason, info.Ended = v, reason, x.clock.Now()
-	for _, m := range x.markers {
+	info := *a.mark
+	info.Verdict, info.Reason, info.Ended = v, reason, a.clock.Now()
+	for _, m := range a.markers {
 		if err := m.End(context.WithoutCancel(ctx), info); err != nil {
-			x.note(LevelWarning, "%s: the release is not marked: %v", m.Name(), err)
+			a.note(LevelWarning, "%s: the release is not marked: %v", m.Name(), err)
 		}
 	}
 }

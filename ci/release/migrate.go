@@ -21,96 +21,74 @@ const startedByUpgrade = "mck/setup-upgrade"
 // upgrading the database in every container.
 var fastStartup = types.KeyValuePair{Name: aws.String("MAGE_FAST_STARTUP"), Value: aws.String("true")}
 
-// runner runs one-off tasks for x.
-func (x *run) runner() *ecs.Runner {
+// runner runs one-off tasks for a.
+func (a *act) runner() *ecs.Runner {
 	return &ecs.Runner{
-		API: x.ECS, Logs: x.Logs, Caller: x.caller, Clock: x.clock,
-		Log:    func(l ecs.LogLine) { x.note(LevelLog, "%s", l.Text) },
-		Status: func(arn, status string) { x.note(LevelInfo, "task %s: %s", ecs.TaskID(arn), strings.ToLower(status)) },
+		API: a.ECS, Logs: a.Logs, Caller: a.caller, Clock: a.clock,
+		Log:    func(l ecs.LogLine) { a.note(LevelLog, "%s", l.Text) },
+		Status: func(arn, status string) { a.note(LevelInfo, "task %s: %s", ecs.TaskID(arn), strings.ToLower(status)) },
 	}
 }
 
 // oneOff is a task on the first service's new revision, with that service's
 // network and launch settings.
-func (x *run) oneOff(command []string, startedBy string) (ecs.OneOff, error) {
-	web := x.services[0]
+func (a *act) oneOff(command []string, startedBy string) (ecs.OneOff, error) {
+	web := a.services[0]
 	containers := web.rev.containers()
-	container, err := taskContainer(x.req.TaskContainer, containers, x.own)
+	container, err := taskContainer(a.req.TaskContainer, containers, a.own)
 	if err != nil {
 		return ecs.OneOff{}, fmt.Errorf("task definition %s: %w", ecs.RevisionName(web.rev.target), err)
 	}
 	sum := sha256.Sum256([]byte(strings.Join(append([]string{
-		x.req.Cluster, web.rev.target, startedBy, x.res.Started.UTC().Format("20060102T150405.000000000"),
+		a.req.Cluster, web.rev.target, startedBy, a.res.Started.UTC().Format("20060102T150405.000000000"),
 	}, command...), "\x00")))
 	return ecs.OneOff{
-		Cluster: x.req.Cluster, TaskDefinition: web.rev.target, Containers: containers, Container: container,
+		Cluster: a.req.Cluster, TaskDefinition: web.rev.target, Containers: containers, Container: container,
 		Command: command, Env: []types.KeyValuePair{fastStartup}, Placement: ecs.PlacementOf(web.svc),
-		StartedBy: startedBy, ClientToken: "mck-" + hex.EncodeToString(sum[:16]), Timeout: x.req.TaskTimeout,
+		StartedBy: startedBy, ClientToken: "mck-" + hex.EncodeToString(sum[:16]), Timeout: a.req.TaskTimeout,
 	}, nil
 }
 
-// taskContainer picks the container that runs commands: the one asked for, or
-// the first with an image of the store's own that is not nginx.
-func taskContainer(asked string, containers []types.ContainerDefinition, own []string) (string, error) {
-	var names []string
-	picked := ""
-	for _, c := range containers {
-		name := aws.ToString(c.Name)
-		names = append(names, name)
-		ref, err := ecs.ParseReference(aws.ToString(c.Image))
-		if picked == "" && err == nil && ref.InAny(own) && !strings.HasSuffix(ref.Path, "nginx") {
-			picked = name
-		}
-		if asked != "" && name == asked {
-			return name, nil
-		}
-	}
-	if asked != "" || picked == "" {
-		return "", fmt.Errorf("no container %q to run commands in: name one of %s with --container", asked, strings.Join(names, ", "))
-	}
-	return picked, nil
-}
-
 // runTask runs one command and keeps its end.
-func (x *run) runTask(ctx context.Context, name string, command []string, startedBy string) (ecs.TaskEnd, error) {
-	o, err := x.oneOff(command, startedBy)
+func (a *act) runTask(ctx context.Context, name string, command []string, startedBy string) (ecs.TaskEnd, error) {
+	o, err := a.oneOff(command, startedBy)
 	if err != nil {
 		return ecs.TaskEnd{}, err
 	}
-	x.note(LevelInfo, "%s: a task of %s, container %s", strings.Join(command, " "), ecs.RevisionName(o.TaskDefinition), o.Container)
-	end := x.runner().Run(ctx, o)
-	x.keepTask(name, command, end)
+	a.note(LevelInfo, "%s: a task of %s, container %s", strings.Join(command, " "), ecs.RevisionName(o.TaskDefinition), o.Container)
+	end := a.runner().Run(ctx, o)
+	a.keepTask(name, command, end)
 	return end, nil
 }
 
-func (x *run) keepTask(name string, command []string, end ecs.TaskEnd) {
-	x.res.Tasks = append(x.res.Tasks, TaskResult{Name: name, Command: command, TaskEnd: end})
+func (a *act) keepTask(name string, command []string, end ecs.TaskEnd) {
+	a.res.Tasks = append(a.res.Tasks, TaskResult{Name: name, Command: command, TaskEnd: end})
 	if end.LogNote != "" {
-		x.note(LevelWarning, "%s", end.LogNote)
+		a.note(LevelWarning, "%s", end.LogNote)
 	}
 	reason := ""
 	if end.Verdict != ecs.TaskSucceeded {
 		reason = parenthesis(end.Reason)
 	}
-	x.note(LevelInfo, "%s: %s%s", name, end.Verdict, reason)
+	a.note(LevelInfo, "%s: %s%s", name, end.Verdict, reason)
 }
 
 // migrate upgrades the database where that is needed.
-func (x *run) migrate(ctx context.Context) error {
+func (a *act) migrate(ctx context.Context) error {
 	// An upgrade that an interrupted run of this build started is waited for;
 	// one of another build must not meet this release.
-	running, err := x.runningUpgrade(ctx)
+	running, err := a.runningUpgrade(ctx)
 	if err != nil {
 		return err
 	}
-	if x.req.Migrate == MigrateNever {
+	if a.req.Migrate == MigrateNever {
 		return fmt.Errorf("%w: --migrate never", errSkipped)
 	}
 	if running != "" {
-		return x.upgrade(ctx, running)
+		return a.upgrade(ctx, running)
 	}
-	if x.req.Migrate == MigrateAuto {
-		needed, err := x.migrationNeeded(ctx)
+	if a.req.Migrate == MigrateAuto {
+		needed, err := a.migrationNeeded(ctx)
 		if err != nil {
 			return err
 		}
@@ -118,16 +96,16 @@ func (x *run) migrate(ctx context.Context) error {
 			return fmt.Errorf("%w: the database is up to date", errSkipped)
 		}
 	}
-	return x.upgrade(ctx, "")
+	return a.upgrade(ctx, "")
 }
 
 // runningUpgrade finds a task that upgrades the database right now.
-func (x *run) runningUpgrade(ctx context.Context) (string, error) {
-	tasks, err := x.runner().Running(ctx, x.req.Cluster, startedByUpgrade)
+func (a *act) runningUpgrade(ctx context.Context) (string, error) {
+	tasks, err := a.runner().Running(ctx, a.req.Cluster, startedByUpgrade)
 	if err != nil {
 		return "", fmt.Errorf("whether another upgrade is running cannot be found out: %w", err)
 	}
-	web := x.services[0]
+	web := a.services[0]
 	for _, t := range tasks {
 		td := aws.ToString(t.TaskDefinitionArn)
 		switch {
@@ -146,9 +124,9 @@ const statusNeeded = 2
 
 // migrationNeeded asks setup:db:status and, if that has nothing to do,
 // app:config:status.
-func (x *run) migrationNeeded(ctx context.Context) (bool, error) {
+func (a *act) migrationNeeded(ctx context.Context) (bool, error) {
 	for _, name := range []string{"setup:db:status", "app:config:status"} {
-		end, err := x.runTask(ctx, name, x.console(name), "mck/"+strings.ReplaceAll(name, ":", "-"))
+		end, err := a.runTask(ctx, name, a.console(name), "mck/"+strings.ReplaceAll(name, ":", "-"))
 		switch {
 		case err != nil:
 			return false, err
@@ -156,7 +134,7 @@ func (x *run) migrationNeeded(ctx context.Context) (bool, error) {
 			return false, halt(Interrupted, "interrupted while %s ran; the services are untouched", name)
 		case end.Verdict == ecs.TaskSucceeded:
 		case end.Verdict == ecs.TaskExited && *end.ExitCode == statusNeeded:
-			x.note(LevelInfo, "%s: an upgrade is needed", name)
+			a.note(LevelInfo, "%s: an upgrade is needed", name)
 			return true, nil
 		case end.Verdict == ecs.TaskUnknown:
 			return false, halt(Broken, "%s: %s; the services are untouched", name, end.Reason)
@@ -167,60 +145,56 @@ func (x *run) migrationNeeded(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-func (x *run) console(args ...string) []string {
-	return append(append([]string(nil), x.req.Console...), args...)
-}
-
 // upgrade runs setup:upgrade once, or waits for the one that is running, while
 // cron is paused.
-func (x *run) upgrade(ctx context.Context, running string) error {
-	if err := x.pauseCron(ctx); err != nil {
+func (a *act) upgrade(ctx context.Context, running string) error {
+	if err := a.pauseCron(ctx); err != nil {
 		if ctx.Err() != nil {
 			return halt(Interrupted, "interrupted before setup:upgrade; the database and the services are untouched")
 		}
 		return halt(MigrationFailed, "%v; the database and the services are untouched", err)
 	}
-	if err := x.drainCron(ctx); err != nil {
+	if err := a.drainCron(ctx); err != nil {
 		return err
 	}
 	const name = "setup:upgrade"
-	command := x.console(name, "--keep-generated", "--no-interaction")
+	command := a.console(name, "--keep-generated", "--no-interaction")
 	var end ecs.TaskEnd
-	x.touched = true
+	a.touched = true
 	if running != "" {
-		o, err := x.oneOff(command, startedByUpgrade)
+		o, err := a.oneOff(command, startedByUpgrade)
 		if err != nil {
 			return err
 		}
-		x.note(LevelInfo, "%s is running already, as task %s: waiting for it", name, ecs.TaskID(running))
-		end = x.runner().Adopt(ctx, o, running)
-		x.keepTask(name, command, end)
+		a.note(LevelInfo, "%s is running already, as task %s: waiting for it", name, ecs.TaskID(running))
+		end = a.runner().Adopt(ctx, o, running)
+		a.keepTask(name, command, end)
 	} else {
 		var err error
-		if end, err = x.runTask(ctx, name, command, startedByUpgrade); err != nil {
+		if end, err = a.runTask(ctx, name, command, startedByUpgrade); err != nil {
 			return err
 		}
 	}
 	switch end.Verdict {
 	case ecs.TaskSucceeded:
-		x.migrated = true
+		a.migrated = true
 		return nil
 	case ecs.TaskInterrupted:
 		return halt(Interrupted, "%s: %s; the services are untouched; the same command waits for it", name, end.Reason)
 	case ecs.TaskUnknown:
 		return halt(Broken, "%s: %s; the services are untouched", name, end.Reason)
 	case ecs.TaskNotPlaced, ecs.TaskNotStarted:
-		x.touched = false
+		a.touched = false
 	}
 	return halt(MigrationFailed, "%s: %s: %s; the services are untouched", name, end.Verdict, end.Reason)
 }
 
 // flushCache flushes Magento's cache once, on the new revision.
-func (x *run) flushCache(ctx context.Context) error {
-	if x.req.NoCacheFlush {
+func (a *act) flushCache(ctx context.Context) error {
+	if a.req.NoCacheFlush {
 		return fmt.Errorf("%w: not asked for", errSkipped)
 	}
-	end, err := x.runTask(ctx, "cache:flush", x.console("cache:flush"), "mck/cache-flush")
+	end, err := a.runTask(ctx, "cache:flush", a.console("cache:flush"), "mck/cache-flush")
 	switch {
 	case err != nil:
 		return halt(Incomplete, "the services run the build, and the cache was not flushed: %v", err)
@@ -230,4 +204,18 @@ func (x *run) flushCache(ctx context.Context) error {
 		return halt(Incomplete, "the services run the build, and the cache was not flushed: %s: %s", end.Verdict, end.Reason)
 	}
 	return nil
+}
+
+// endOfCommand is the end of an operation that is a command, but for its exit code,
+// which says it all where there is one.
+func endOfCommand(end ecs.TaskEnd) error {
+	switch {
+	case end.Verdict == ecs.TaskInterrupted:
+		return halt(Interrupted, "%s", end.Reason)
+	case end.Verdict == ecs.TaskTimedOut:
+		return halt(TimedOut, "%s", end.Reason)
+	case end.Verdict == ecs.TaskSucceeded, end.Verdict == ecs.TaskExited, end.Verdict == ecs.TaskKilled && end.ExitCode != nil:
+		return nil
+	}
+	return halt(Broken, "%s: %s", end.Verdict, end.Reason)
 }

@@ -1,0 +1,103 @@
+package release
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsecs "github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+
+	"github.com/magecloudkit/pipeline/ci/ecs"
+)
+
+// Past is one deployment of one service.
+type Past struct {
+	At       time.Time     `json:"at"`
+	Took     time.Duration `json:"took"`
+	Service  string        `json:"service"`
+	Build    string        `json:"build,omitempty"`
+	By       string        `json:"by,omitempty"`
+	Revision string        `json:"revision"`
+	Status   string        `json:"status"` // ECS's
+	Reason   string        `json:"reason,omitempty"`
+}
+
+// revisionsPerCall is how many service revisions one DescribeServiceRevisions
+// takes.
+const revisionsPerCall = 20
+
+// History lists the deployments that ECS remembers (90 days), the latest
+// first, at most n of each service.
+func (r *Releaser) History(ctx context.Context, req Request, n int) ([]Past, error) {
+	v := r.survey("history", req)
+	var out []Past
+	tds := map[string]*awsecs.DescribeTaskDefinitionOutput{}
+	for _, service := range req.Services {
+		past, err := v.historyOf(ctx, service, n, tds)
+		if err != nil {
+			return nil, fmt.Errorf("service %s: %w", service, err)
+		}
+		out = append(out, past...)
+	}
+	slices.SortStableFunc(out, func(a, b Past) int { return b.At.Compare(a.At) })
+	return out, nil
+}
+
+// historyOf lists one service's deployments. tds keeps what was read of task
+// definitions.
+func (v *survey) historyOf(ctx context.Context, service string, n int, tds map[string]*awsecs.DescribeTaskDefinitionOutput) ([]Past, error) {
+	list, err := v.serviceDeployments(ctx, v.req.Cluster, service, n)
+	if err != nil {
+		return nil, err
+	}
+	revision, err := v.targetsOf(ctx, list)
+	if err != nil {
+		return nil, err
+	}
+	var out []Past
+	for _, d := range list {
+		past := Past{At: aws.ToTime(d.CreatedAt), Service: service, Status: string(d.Status), Reason: aws.ToString(d.StatusReason)}
+		if d.FinishedAt != nil {
+			past.Took = d.FinishedAt.Sub(past.At).Round(time.Second)
+		}
+		arn := revision[aws.ToString(d.TargetServiceRevisionArn)]
+		past.Revision = ecs.RevisionName(arn)
+		td, ok := tds[arn]
+		if !ok && arn != "" {
+			if td, err = v.describeTaskDefinition(ctx, arn); err != nil {
+				v.note(LevelWarning, "%s cannot be read: %v", past.Revision, err)
+			}
+			tds[arn] = td
+		}
+		if td != nil {
+			past.By = ecs.Tag(td.Tags, TagBy)
+			past.Build = buildOf(td, ecs.Images(td.TaskDefinition.ContainerDefinitions, ownOf(v.req.Repositories, td)))
+		}
+		out = append(out, past)
+	}
+	return out, nil
+}
+
+// targetsOf reads which task definition each deployment's service revision names.
+func (s *session) targetsOf(ctx context.Context, list []types.ServiceDeploymentBrief) (map[string]string, error) {
+	var arns []string
+	for _, d := range list {
+		add(&arns, aws.ToString(d.TargetServiceRevisionArn))
+	}
+	revision := map[string]string{}
+	for chunk := range slices.Chunk(arns, revisionsPerCall) {
+		revs, err := call(ctx, s, "DescribeServiceRevisions", func(ctx context.Context) (*awsecs.DescribeServiceRevisionsOutput, error) {
+			return s.ECS.DescribeServiceRevisions(ctx, &awsecs.DescribeServiceRevisionsInput{ServiceRevisionArns: chunk})
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, rev := range revs.ServiceRevisions {
+			revision[aws.ToString(rev.ServiceRevisionArn)] = aws.ToString(rev.TaskDefinition)
+		}
+	}
+	return revision, nil
+}

@@ -65,7 +65,7 @@ func (w *work) planned(end *stop) *Result {
 			n++
 		}
 	}
-	return w.finish(w.res, Planned, fmt.Sprintf("%s would change %s; nothing was changed", w.subject(), plural(n, "task definition")))
+	return w.finish(w.res, Planned, fmt.Sprintf(sayWouldChange, w.subject(), plural(n, "task definition")))
 }
 
 // collect copies what the plan has come to into the result.
@@ -104,7 +104,7 @@ func (a *act) state() []string {
 		if !c.res.Enabled {
 			on = "DISABLED"
 		}
-		lines = append(lines, fmt.Sprintf("%s: %s, runs %s", c.subject(), on, strings.Join(c.res.After, ", ")))
+		lines = append(lines, fmt.Sprintf(sayCronNow, c.subject(), on, strings.Join(c.res.After, ", ")))
 	}
 	return lines
 }
@@ -116,13 +116,13 @@ func (p *service) state() string {
 	case s.Rollback != nil && s.Rollback.Verdict == ecs.Completed:
 		return "runs " + ecs.RevisionName(s.Runs) + " again"
 	case s.Rollback != nil:
-		return fmt.Sprintf("was to go back to %s (%s): %s", ecs.RevisionName(p.prior), s.Rollback.How, s.Rollback.Verdict)
+		return fmt.Sprintf(sayWasToReturn, ecs.RevisionName(p.prior), s.Rollback.How, s.Rollback.Verdict)
 	case s.Moved && s.Verdict == ecs.Completed:
-		return fmt.Sprintf("runs %s (before: %s)", ecs.RevisionName(s.Target), ecs.RevisionName(s.Before))
+		return fmt.Sprintf(sayRunsNow, ecs.RevisionName(s.Target), ecs.RevisionName(s.Before))
 	case s.Moved && s.Verdict == ecs.Superseded:
 		return "is being moved to " + ecs.RevisionName(s.Runs) + " by another deployment"
 	case s.Moved:
-		return fmt.Sprintf("deployment %s to %s: %s", s.Deployment, ecs.RevisionName(s.Target), s.Verdict)
+		return fmt.Sprintf(sayDeploymentNow, s.Deployment, ecs.RevisionName(s.Target), s.Verdict)
 	}
 	return "untouched, runs " + ecs.RevisionName(s.Runs)
 }

@@ -28,17 +28,17 @@ func (a *act) pauseCron(ctx context.Context) error {
 			})
 		})
 		if err != nil {
-			return fmt.Errorf("%s cannot be marked as paused: %w", c.subject(), err)
+			return fmt.Errorf(sayCronUnmarked, c.subject(), err)
 		}
 		c.paused, c.res.Paused = true, true
 		_, err = call(ctx, a.session, "DisableRule", func(ctx context.Context) (*eventbridge.DisableRuleOutput, error) {
 			return a.Events.DisableRule(ctx, &eventbridge.DisableRuleInput{Name: aws.String(c.rule), EventBusName: c.bus})
 		})
 		if err != nil {
-			return fmt.Errorf("%s cannot be disabled: %w", c.subject(), err)
+			return fmt.Errorf(sayCronNotDisabled, c.subject(), err)
 		}
 		c.res.Enabled = false
-		a.note(LevelInfo, "%s is disabled while the database is upgraded", c.subject())
+		a.note(LevelInfo, sayCronDisabled, c.subject())
 	}
 	return nil
 }
@@ -67,22 +67,22 @@ func (a *act) drainCron(ctx context.Context) error {
 		for {
 			n, err := a.cronJobs(ctx, family)
 			if err != nil {
-				a.note(LevelWarning, "whether cron jobs are still running cannot be read: %v", err)
+				a.note(LevelWarning, sayCronJobsUnread, err)
 				break
 			}
 			if n == 0 {
 				break
 			}
 			if !told {
-				a.note(LevelInfo, "waiting for %s of cron that still run", plural(n, "task"))
+				a.note(LevelInfo, sayCronJobsWaited, plural(n, "task"))
 				told = true
 			}
 			if now := a.clock.Now(); !now.Before(deadline) {
-				a.note(LevelWarning, "%s of cron still run after %s; the upgrade begins all the same", plural(n, "task"), drainTime)
+				a.note(LevelWarning, sayCronJobsLeft, plural(n, "task"), drainTime)
 				return nil
 			}
 			if err := a.clock.Sleep(ctx, ecs.PollFirst); err != nil {
-				return halt(Interrupted, "interrupted before setup:upgrade; the database and the services are untouched")
+				return halt(Interrupted, sayInterruptedBeforeUpgrade)
 			}
 		}
 	}
@@ -116,19 +116,19 @@ func (a *act) resumeCron(ctx context.Context, v Verdict) error {
 				return a.Events.EnableRule(ctx, &eventbridge.EnableRuleInput{Name: aws.String(c.rule), EventBusName: c.bus})
 			})
 			if err != nil {
-				errs = append(errs, fmt.Errorf("%s is disabled and cannot be enabled: %w; run the same command again, or enable it by hand", c.subject(), err))
+				errs = append(errs, fmt.Errorf(sayCronNotEnabled, c.subject(), err))
 				c.res.Enabled = false
 				continue
 			}
 			c.res.Enabled = true
-			a.note(LevelInfo, "%s is enabled again", c.subject())
+			a.note(LevelInfo, sayCronEnabled, c.subject())
 		}
 		c.paused, c.left, c.marked = false, false, false
 		_, err := call(ctx, a.session, "events:UntagResource", func(ctx context.Context) (*eventbridge.UntagResourceOutput, error) {
 			return a.Events.UntagResource(ctx, &eventbridge.UntagResourceInput{ResourceARN: aws.String(c.arn), TagKeys: []string{TagPaused}})
 		})
 		if err != nil {
-			a.note(LevelWarning, "%s keeps the tag %s: %v", c.subject(), TagPaused, err)
+			a.note(LevelWarning, sayCronTagLeft, c.subject(), TagPaused, err)
 		}
 	}
 	return errors.Join(errs...)
@@ -142,7 +142,7 @@ func (a *act) moveCron(ctx context.Context) error {
 
 func (a *act) pointCron(ctx context.Context, to func(*revision) string) error {
 	if len(a.crons) == 0 {
-		return fmt.Errorf("%w: no cron rule was given", errSkipped)
+		return fmt.Errorf(sayNoCron, errSkipped)
 	}
 	moved := 0
 	for _, c := range a.crons {
@@ -170,20 +170,20 @@ func (a *act) pointCron(ctx context.Context, to func(*revision) string) error {
 			return a.Events.PutTargets(ctx, &eventbridge.PutTargetsInput{Rule: aws.String(c.rule), EventBusName: c.bus, Targets: change})
 		})
 		if err != nil {
-			return halt(Incomplete, "%s still runs %s: %v", c.subject(), strings.Join(c.res.Before, ", "), err)
+			return halt(Incomplete, sayCronNotMoved, c.subject(), strings.Join(c.res.Before, ", "), err)
 		}
 		// AWS answers 200 and lists here what it could not do.
 		if len(out.FailedEntries) > 0 {
 			f := out.FailedEntries[0]
-			return halt(Incomplete, "%s still runs %s: target %s: %s %s", c.subject(), strings.Join(c.res.Before, ", "),
+			return halt(Incomplete, sayCronTargetNotMoved, c.subject(), strings.Join(c.res.Before, ", "),
 				aws.ToString(f.TargetId), aws.ToString(f.ErrorCode), aws.ToString(f.ErrorMessage))
 		}
 		c.res.After = after
 		moved++
-		a.note(LevelInfo, "%s: %s -> %s", c.subject(), strings.Join(c.res.Before, ", "), strings.Join(after, ", "))
+		a.note(LevelInfo, sayMoved, c.subject(), strings.Join(c.res.Before, ", "), strings.Join(after, ", "))
 	}
 	if moved == 0 {
-		return fmt.Errorf("%w: cron runs the build already", errSkipped)
+		return fmt.Errorf(sayCronUpToDate, errSkipped)
 	}
 	return nil
 }

@@ -24,16 +24,16 @@ func (v *survey) readCron(ctx context.Context) {
 		})
 		if err != nil {
 			if ecs.Code(err) == "ResourceNotFoundException" {
-				v.refuse(c.subject(), "check --cron-rule; a rule on another bus is written BUS/NAME", "does not exist")
+				v.refuse(c.subject(), doCheckCronRule, sayMissing)
 			} else {
-				v.refuse(c.subject(), "", "cannot be read: %v", err)
+				v.refuse(c.subject(), "", sayUnread, err)
 			}
 			continue
 		}
 		c.arn = aws.ToString(rule.Arn)
 		c.enabled = rule.State != types.RuleStateDisabled
 		if c.targets, err = v.cronTargets(ctx, c); err != nil {
-			v.refuse(c.subject(), "", "its targets cannot be read: %v", err)
+			v.refuse(c.subject(), "", sayTargetsUnread, err)
 			continue
 		}
 		v.wasPaused(ctx, c)
@@ -47,13 +47,13 @@ func (v *survey) readCron(ctx context.Context) {
 			c.res.Before = append(c.res.Before, ecs.RevisionName(name))
 			if !strings.Contains(ecs.RevisionName(name), ":") {
 				v.warn(c.subject(), "",
-					"names %s without a revision, so cron starts the new one as soon as it is registered; after this release it names a revision", ecs.RevisionName(name))
+					sayCronWithoutRevision, ecs.RevisionName(name))
 			}
 			c.revs = append(c.revs, v.cronRevision(ctx, c, name))
 		}
 		c.res.After = c.res.Before
 		if !slices.ContainsFunc(c.revs, func(p *revision) bool { return p != nil }) && !v.refused() {
-			v.refuse(c.subject(), "leave it out of --cron-rule", "has no target that runs an ECS task")
+			v.refuse(c.subject(), doLeaveOutOfCron, sayNoTaskTarget)
 		}
 		v.crons = append(v.crons, c)
 	}
@@ -105,11 +105,11 @@ func (v *survey) wasPaused(ctx context.Context, c *cronRule) {
 		c.marked = true
 		if !c.enabled {
 			c.left = true
-			v.warn(c.subject(), "", "was disabled by the release of build %s, which did not enable it again; this run will", aws.ToString(t.Value))
+			v.warn(c.subject(), "", sayCronLeftDisabled, aws.ToString(t.Value))
 		}
 		return
 	}
 	if !c.enabled {
-		v.warn(c.subject(), "", "is disabled, and stays so")
+		v.warn(c.subject(), "", sayCronStaysDisabled)
 	}
 }

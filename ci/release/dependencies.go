@@ -117,7 +117,7 @@ func (v *survey) unread(subject, permission string, err error) {
 	if ecs.Denied(err) {
 		do = "allow " + permission + " to have it checked"
 	}
-	v.warn(subject, do, "cannot be checked: %v", err)
+	v.warn(subject, do, sayUnchecked, err)
 }
 
 func (v *survey) checkRole(ctx context.Context, role string) {
@@ -128,7 +128,7 @@ func (v *survey) checkRole(ctx context.Context, role string) {
 		for _, p := range v.revs {
 			// A role of another account cannot be asked about by name.
 			if own, err := arn.Parse(p.arn()); err == nil && own.AccountID != a.AccountID {
-				v.warn(subject, "", "is of another account, so it is not checked")
+				v.warn(subject, "", sayRoleElsewhere)
 				return
 			}
 		}
@@ -139,7 +139,7 @@ func (v *survey) checkRole(ctx context.Context, role string) {
 	switch {
 	case err == nil:
 	case ecs.Code(err) == "NoSuchEntity", ecs.Code(err) == "NoSuchEntityException":
-		v.refuse(subject, "create it, or name another one in the task definition", "does not exist, so that no task could start")
+		v.refuse(subject, doCreateRole, sayMissingForTasks)
 	default:
 		v.unread(subject, "iam:GetRole", err)
 	}
@@ -162,11 +162,11 @@ func (v *survey) checkSecret(ctx context.Context, id string) bool {
 	})
 	switch {
 	case err == nil && out.DeletedDate != nil:
-		v.refuse(subject, "restore it", "is scheduled for deletion, so that no task could read it")
+		v.refuse(subject, doRestore, sayScheduledForDeletion)
 	case err == nil:
 		return true
 	case ecs.Code(err) == "ResourceNotFoundException":
-		v.refuse(subject, "create it, or set another one with --secret", "does not exist, so that no task could start")
+		v.refuse(subject, doCreateSecret, sayMissingForTasks)
 	default:
 		v.unread(subject, "secretsmanager:DescribeSecret", err)
 	}
@@ -197,10 +197,10 @@ func (v *survey) checkKeys(ctx context.Context, id string, keys []secretKey) {
 			})
 			switch {
 			case ecs.Code(err) == "ResourceNotFoundException":
-				v.refuse(subject, "give it one, or set another one with --secret", "has no value of that version, so that no task could start")
+				v.refuse(subject, doGiveValue, sayNoValue)
 				return
 			case ecs.Denied(err):
-				v.note(LevelInfo, "%s: whether it has the keys that are named is not checked (secretsmanager:GetSecretValue is not allowed)", subject)
+				v.note(LevelInfo, sayKeysUnchecked, subject)
 				return
 			case err != nil:
 				v.unread(subject, "secretsmanager:GetSecretValue", err)
@@ -212,7 +212,7 @@ func (v *survey) checkKeys(ctx context.Context, id string, keys []secretKey) {
 			read[version] = members
 		}
 		if _, ok := members[k.key]; !ok {
-			v.refuse(subject, "add the key to the secret, or name another one", "has no JSON key %q, so that no task could start", k.key)
+			v.refuse(subject, doAddKey, sayNoKey, k.key)
 		}
 	}
 }
@@ -240,7 +240,7 @@ func (v *survey) checkParameters(ctx context.Context, names []string) {
 				continue
 			}
 			for _, n := range out.InvalidParameters {
-				v.refuse("parameter "+n, "create it, or set another one with --secret", "does not exist, so that no task could start")
+				v.refuse("parameter "+n, doCreateSecret, sayMissingForTasks)
 			}
 		}
 	}
@@ -265,5 +265,5 @@ func (v *survey) checkLogGroup(ctx context.Context, g logGroup) {
 		}
 	}
 	// The answer is sorted by name: a group of exactly this name comes first.
-	v.refuse(subject, "create it, or set awslogs-create-group", "does not exist, so that no container that logs there could start")
+	v.refuse(subject, doCreateLogGroup, sayMissingForContainers)
 }

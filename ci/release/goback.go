@@ -25,12 +25,12 @@ func (a *act) goBack(ctx context.Context, verdict Verdict, reason string) error 
 		return a.leftAlone(ctx, moved, verdict, reason)
 	}
 	if len(moved) == 0 {
-		return halt(verdict, "%s; no service had moved", reason)
+		return halt(verdict, sayNoneHadMoved, reason)
 	}
 	if ctx.Err() != nil {
-		return halt(Interrupted, "%s; interrupted before the services were rolled back", reason)
+		return halt(Interrupted, sayInterruptedBeforeReturn, reason)
 	}
-	a.note(LevelInfo, "rolling back: %s", reason)
+	a.note(LevelInfo, sayRollingBack, reason)
 	targets, end := a.moveBack(ctx, moved)
 	for _, o := range a.followBack(ctx, targets) {
 		switch o.Verdict {
@@ -39,9 +39,9 @@ func (a *act) goBack(ctx context.Context, verdict Verdict, reason string) error 
 			end.superseded = true
 			a.service(o.Service).res.Runs = o.SuccessorTaskDefinition
 		case ecs.Interrupted:
-			return halt(Interrupted, "%s; interrupted while the services were rolled back; ECS carries on by itself", reason)
+			return halt(Interrupted, sayInterruptedInReturn, reason)
 		default:
-			end.failures = append(end.failures, fmt.Sprintf("service %s: the roll back %s: %s", o.Service, o.Verdict, o.Reason))
+			end.failures = append(end.failures, fmt.Sprintf(sayReturnEnded, o.Service, o.Verdict, o.Reason))
 		}
 	}
 	return end.verdict(verdict, reason)
@@ -59,13 +59,13 @@ func (w wayBack) verdict(asked Verdict, reason string) error {
 	failures := strings.Join(w.failures, "; ")
 	switch {
 	case len(w.failures) > 0 && w.unreachable && asked == TimedOut:
-		return halt(TimedOut, "%s; AWS gives no answer, so nothing is known of the services since (%s)", reason, failures)
+		return halt(TimedOut, sayNothingKnown, reason, failures)
 	case len(w.failures) > 0:
 		return halt(NotRolledBack, "%s; %s", reason, failures)
 	case w.superseded:
-		return halt(Superseded, "%s; another deployment took the place of the roll back", reason)
+		return halt(Superseded, sayReturnSuperseded, reason)
 	}
-	return halt(asked, "%s; the services run what they ran before", reason)
+	return halt(asked, sayReturned, reason)
 }
 
 // moveBack sets services on their way back. One that cannot go is no reason for the
@@ -85,7 +85,7 @@ func (a *act) moveBack(ctx context.Context, moved []*service) ([]ecs.Target, way
 		end.unreachable = false
 		p.res.Rollback.Deployment = aws.ToString(d.Id)
 		p.res.Runs = aws.ToString(d.TaskDefinition)
-		a.note(LevelInfo, "service %s: back to %s, %s, deployment %s", p.name, ecs.RevisionName(aws.ToString(d.TaskDefinition)), how, aws.ToString(d.Id))
+		a.note(LevelInfo, sayBackTo, p.name, ecs.RevisionName(aws.ToString(d.TaskDefinition)), how, aws.ToString(d.Id))
 		targets = append(targets, ecs.TargetOf(p.name, d))
 	}
 	return targets, end
@@ -94,16 +94,16 @@ func (a *act) moveBack(ctx context.Context, moved []*service) ([]ecs.Target, way
 // leftAlone is the verdict where nobody is to roll back, unless ECS does.
 func (a *act) leftAlone(ctx context.Context, moved []*service, verdict Verdict, reason string) error {
 	if verdict == TimedOut {
-		return halt(TimedOut, "%s; not rolled back, as asked", reason)
+		return halt(TimedOut, sayLeftAsAsked, reason)
 	}
 	var targets []ecs.Target
 	for _, p := range moved {
 		if p.res.Verdict != ecs.RolledBack {
-			return halt(NotRolledBack, "%s; not rolled back, as asked", reason)
+			return halt(NotRolledBack, sayLeftAsAsked, reason)
 		}
 	}
 	if len(moved) == 0 {
-		return halt(verdict, "%s; no service had moved", reason)
+		return halt(verdict, sayNoneHadMoved, reason)
 	}
 	for _, p := range moved {
 		d, how, err := a.back(ctx, p)
@@ -115,10 +115,10 @@ func (a *act) leftAlone(ctx context.Context, moved []*service, verdict Verdict, 
 	}
 	for _, o := range a.followBack(ctx, targets) {
 		if o.Verdict != ecs.Completed {
-			return halt(NotRolledBack, "%s; service %s: the roll back by ECS %s: %s", reason, o.Service, o.Verdict, o.Reason)
+			return halt(NotRolledBack, sayReturnByECSEnded, reason, o.Service, o.Verdict, o.Reason)
 		}
 	}
-	return halt(verdict, "%s; ECS rolled the services back by itself", reason)
+	return halt(verdict, sayReturnedByECS, reason)
 }
 
 // back sets one service on its way to what it ran before, and returns the
@@ -142,7 +142,7 @@ func (a *act) back(ctx context.Context, p *service) (types.Deployment, string, e
 		if err == nil {
 			return d, "stopped", nil
 		}
-		a.note(LevelWarning, "service %s: the deployment cannot be stopped (%v); deploying %s again", p.name, err, ecs.RevisionName(p.prior))
+		a.note(LevelWarning, sayNotStoppedAgain, p.name, err, ecs.RevisionName(p.prior))
 	}
 	u := update{taskDefinition: p.prior}
 	if a.req.DesiredCount != nil {
@@ -177,7 +177,7 @@ func (a *act) stopDeployment(ctx context.Context, p *service) (types.Deployment,
 		return types.Deployment{}, err
 	}
 	if len(out.ServiceDeployments) == 0 {
-		return types.Deployment{}, fmt.Errorf("ECS lists no deployment of it in progress")
+		return types.Deployment{}, fmt.Errorf(sayNoneInProgress)
 	}
 	arn := aws.ToString(out.ServiceDeployments[0].ServiceDeploymentArn)
 	_, err = call(ctx, a.session, "StopServiceDeployment", func(ctx context.Context) (*awsecs.StopServiceDeploymentOutput, error) {

@@ -68,7 +68,7 @@ func (v *survey) historyOf(ctx context.Context, service string, n int, tds map[s
 		td, ok := tds[arn]
 		if !ok && arn != "" {
 			if td, err = v.describeTaskDefinition(ctx, arn); err != nil {
-				v.note(LevelWarning, "%s cannot be read: %v", past.Revision, err)
+				v.note(LevelWarning, saySubjectUnread, past.Revision, err)
 			}
 			tds[arn] = td
 		}

@@ -27,13 +27,13 @@ func (v *survey) resolveImages(ctx context.Context) {
 			if from, ok := asked[ref.Path]; ok {
 				move.Tag, move.Digest = from.Tag, from.Digest
 			} else if v.req.From != "" {
-				v.refuse("image "+name, "", "cluster %s does not run it, so there is no build of it to take over", v.req.From)
+				v.refuse("image "+name, "", sayNotRunThere, v.req.From)
 				continue
 			}
 			digest := v.inspectImage(ctx, ref, move, platform)
 			if v.req.PinDigest && move.Digest == "" {
 				if digest == "" && !v.refused() {
-					v.refuse("image "+name, "", "its digest is not known, so it cannot be pinned")
+					v.refuse("image "+name, "", sayDigestUnknown)
 				}
 				move.Digest = digest
 			}
@@ -49,37 +49,37 @@ func (v *survey) inspectImage(ctx context.Context, ref ecs.Reference, move ecs.M
 	subject := "image " + want.String()
 	im := Image{Reference: want.String(), Digest: move.Digest}
 	if !ok {
-		v.warn(subject, "", "is not in Amazon ECR, so whether it exists is not checked")
+		v.warn(subject, "", sayNotInECR)
 		v.res.Images = append(v.res.Images, im)
 		return ""
 	}
 	out, err := v.describeImage(ctx, want)
 	switch {
 	case ecs.Denied(err):
-		v.warn(subject, "allow ecr:DescribeImages", "cannot be looked up: %v", err)
+		v.warn(subject, doAllowDescribeImages, sayNotLookedUp, err)
 		v.res.Images = append(v.res.Images, im)
 		return ""
 	case ecs.Code(err) == "ImageNotFoundException":
-		v.refuse(subject, "push the build first", "does not exist")
+		v.refuse(subject, doPush, sayMissing)
 		return ""
 	case ecs.Code(err) == "RepositoryNotFoundException":
-		v.refuse(subject, "check the registry's account and region", "its repository does not exist")
+		v.refuse(subject, doCheckRegistry, sayNoRepository)
 		return ""
 	case err != nil:
-		v.refuse(subject, "", "cannot be looked up: %v", err)
+		v.refuse(subject, "", sayNotLookedUp, err)
 		return ""
 	case len(out.ImageDetails) == 0:
-		v.refuse(subject, "push the build first", "does not exist")
+		v.refuse(subject, doPush, sayMissing)
 		return ""
 	}
 	detail := out.ImageDetails[0]
 	im.Digest = aws.ToString(detail.ImageDigest)
 	switch detail.ImageStatus {
 	case ecrtypes.ImageStatusArchived:
-		v.refuse(subject, "restore it in ECR first", "is archived, so that no task could pull it")
+		v.refuse(subject, doRestoreImage, sayArchived)
 		return im.Digest
 	case ecrtypes.ImageStatusActivating:
-		v.refuse(subject, "wait until ECR has restored it", "is being restored from the archive")
+		v.refuse(subject, doWaitForRestore, sayBeingRestored)
 		return im.Digest
 	}
 	platforms, err := v.platforms(ctx, ref, im.Digest)
@@ -87,9 +87,9 @@ func (v *survey) inspectImage(ctx context.Context, ref ecs.Reference, move ecs.M
 	v.res.Images = append(v.res.Images, im)
 	switch {
 	case err != nil:
-		v.warn(subject, "", "its platform is not known: %v", err)
+		v.warn(subject, "", sayPlatformUnknown, err)
 	case platform != "" && len(platforms) > 0 && !slices.ContainsFunc(platforms, func(p string) bool { return p == platform || strings.HasPrefix(p, platform+"/") }):
-		v.refuse(subject, "build it for "+platform, "is for %s, and the service runs on %s", strings.Join(platforms, ", "), platform)
+		v.refuse(subject, "build it for "+platform, sayOtherPlatform, strings.Join(platforms, ", "), platform)
 	}
 	return im.Digest
 }

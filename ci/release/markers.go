@@ -42,7 +42,7 @@ func (a *act) markBegin(ctx context.Context) {
 	a.mark = &info
 	for _, m := range a.markers {
 		if err := m.Begin(ctx, info); err != nil {
-			a.note(LevelWarning, "%s: the release is not marked: %v", m.Name(), err)
+			a.note(LevelWarning, sayNotMarked, m.Name(), err)
 		}
 	}
 }
@@ -55,7 +55,7 @@ func (a *act) markEnd(ctx context.Context, v Verdict, reason string) {
 	info.Verdict, info.Reason, info.Ended = v, reason, a.clock.Now()
 	for _, m := range a.markers {
 		if err := m.End(context.WithoutCancel(ctx), info); err != nil {
-			a.note(LevelWarning, "%s: the release is not marked: %v", m.Name(), err)
+			a.note(LevelWarning, sayNotMarked, m.Name(), err)
 		}
 	}
 }

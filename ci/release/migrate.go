@@ -55,7 +55,7 @@ func (a *act) runTask(ctx context.Context, name string, command []string, starte
 	if err != nil {
 		return ecs.TaskEnd{}, err
 	}
-	a.note(LevelInfo, "%s: a task of %s, container %s", strings.Join(command, " "), ecs.RevisionName(o.TaskDefinition), o.Container)
+	a.note(LevelInfo, sayTaskBegins, strings.Join(command, " "), ecs.RevisionName(o.TaskDefinition), o.Container)
 	end := a.runner().Run(ctx, o)
 	a.keepTask(name, command, end)
 	return end, nil
@@ -82,7 +82,7 @@ func (a *act) migrate(ctx context.Context) error {
 		return err
 	}
 	if a.req.Migrate == MigrateNever {
-		return fmt.Errorf("%w: --migrate never", errSkipped)
+		return fmt.Errorf(sayMigrateNever, errSkipped)
 	}
 	if running != "" {
 		return a.upgrade(ctx, running)
@@ -93,7 +93,7 @@ func (a *act) migrate(ctx context.Context) error {
 			return err
 		}
 		if !needed {
-			return fmt.Errorf("%w: the database is up to date", errSkipped)
+			return fmt.Errorf(sayUpToDate, errSkipped)
 		}
 	}
 	return a.upgrade(ctx, "")
@@ -103,7 +103,7 @@ func (a *act) migrate(ctx context.Context) error {
 func (a *act) runningUpgrade(ctx context.Context) (string, error) {
 	tasks, err := a.runner().Running(ctx, a.req.Cluster, startedByUpgrade)
 	if err != nil {
-		return "", fmt.Errorf("whether another upgrade is running cannot be found out: %w", err)
+		return "", fmt.Errorf(sayUpgradeUnknown, err)
 	}
 	web := a.services[0]
 	for _, t := range tasks {
@@ -112,7 +112,7 @@ func (a *act) runningUpgrade(ctx context.Context) (string, error) {
 		case td == web.rev.target:
 			return aws.ToString(t.TaskArn), nil
 		case ecs.Family(td) == web.rev.family():
-			return "", halt(Refused, "task %s of %s is upgrading the database right now: wait for its end; the services are untouched",
+			return "", halt(Refused, sayUpgradeOfAnother,
 				ecs.TaskID(aws.ToString(t.TaskArn)), ecs.RevisionName(td))
 		}
 	}
@@ -131,15 +131,15 @@ func (a *act) migrationNeeded(ctx context.Context) (bool, error) {
 		case err != nil:
 			return false, err
 		case end.Verdict == ecs.TaskInterrupted:
-			return false, halt(Interrupted, "interrupted while %s ran; the services are untouched", name)
+			return false, halt(Interrupted, sayInterruptedInCheck, name)
 		case end.Verdict == ecs.TaskSucceeded:
 		case end.Verdict == ecs.TaskExited && *end.ExitCode == statusNeeded:
-			a.note(LevelInfo, "%s: an upgrade is needed", name)
+			a.note(LevelInfo, sayUpgradeNeeded, name)
 			return true, nil
 		case end.Verdict == ecs.TaskUnknown:
-			return false, halt(Broken, "%s: %s; the services are untouched", name, end.Reason)
+			return false, halt(Broken, sayServicesUntouched, name, end.Reason)
 		default:
-			return false, halt(MigrationFailed, "%s: %s: %s; the database and the services are untouched", name, end.Verdict, end.Reason)
+			return false, halt(MigrationFailed, sayCheckFailed, name, end.Verdict, end.Reason)
 		}
 	}
 	return false, nil
@@ -150,9 +150,9 @@ func (a *act) migrationNeeded(ctx context.Context) (bool, error) {
 func (a *act) upgrade(ctx context.Context, running string) error {
 	if err := a.pauseCron(ctx); err != nil {
 		if ctx.Err() != nil {
-			return halt(Interrupted, "interrupted before setup:upgrade; the database and the services are untouched")
+			return halt(Interrupted, sayInterruptedBeforeUpgrade)
 		}
-		return halt(MigrationFailed, "%v; the database and the services are untouched", err)
+		return halt(MigrationFailed, sayAllUntouched, err)
 	}
 	if err := a.drainCron(ctx); err != nil {
 		return err
@@ -166,7 +166,7 @@ func (a *act) upgrade(ctx context.Context, running string) error {
 		if err != nil {
 			return err
 		}
-		a.note(LevelInfo, "%s is running already, as task %s: waiting for it", name, ecs.TaskID(running))
+		a.note(LevelInfo, sayUpgradeRuns, name, ecs.TaskID(running))
 		end = a.runner().Adopt(ctx, o, running)
 		a.keepTask(name, command, end)
 	} else {
@@ -180,28 +180,28 @@ func (a *act) upgrade(ctx context.Context, running string) error {
 		a.migrated = true
 		return nil
 	case ecs.TaskInterrupted:
-		return halt(Interrupted, "%s: %s; the services are untouched; the same command waits for it", name, end.Reason)
+		return halt(Interrupted, sayUpgradeInterrupted, name, end.Reason)
 	case ecs.TaskUnknown:
-		return halt(Broken, "%s: %s; the services are untouched", name, end.Reason)
+		return halt(Broken, sayServicesUntouched, name, end.Reason)
 	case ecs.TaskNotPlaced, ecs.TaskNotStarted:
 		a.touched = false
 	}
-	return halt(MigrationFailed, "%s: %s: %s; the services are untouched", name, end.Verdict, end.Reason)
+	return halt(MigrationFailed, sayUpgradeFailed, name, end.Verdict, end.Reason)
 }
 
 // flushCache flushes Magento's cache once, on the new revision.
 func (a *act) flushCache(ctx context.Context) error {
 	if a.req.NoCacheFlush {
-		return fmt.Errorf("%w: not asked for", errSkipped)
+		return fmt.Errorf(sayNotAskedFor, errSkipped)
 	}
 	end, err := a.runTask(ctx, "cache:flush", a.console("cache:flush"), "mck/cache-flush")
 	switch {
 	case err != nil:
-		return halt(Incomplete, "the services run the build, and the cache was not flushed: %v", err)
+		return halt(Incomplete, sayCacheNotBegun, err)
 	case end.Verdict == ecs.TaskInterrupted:
-		return halt(Interrupted, "the services run the build; interrupted while the cache was flushed")
+		return halt(Interrupted, sayCacheInterrupted)
 	case end.Verdict != ecs.TaskSucceeded:
-		return halt(Incomplete, "the services run the build, and the cache was not flushed: %s: %s", end.Verdict, end.Reason)
+		return halt(Incomplete, sayCacheFailed, end.Verdict, end.Reason)
 	}
 	return nil
 }

@@ -62,7 +62,7 @@ func (v *survey) planRevisions(ctx context.Context) {
 		v.ownRepositories()
 	case v.req.Build == "":
 		if !v.refused() {
-			v.refuse("build", "--build-num, or BUILD_NUM", "no build is given")
+			v.refuse("build", doGiveBuild, sayNoBuild)
 		}
 		return
 	default:
@@ -75,8 +75,8 @@ func (v *survey) planRevisions(ctx context.Context) {
 			v.planEdits(ctx, p, edits)
 			continue
 		}
-		v.refuse("task definition "+ecs.RevisionName(p.arn()), "name the repositories with --repository",
-			"has no container with an image of %s, so releasing %s would change nothing in it", orNone(v.own), strings.Join(p.users, ", "))
+		v.refuse("task definition "+ecs.RevisionName(p.arn()), doNameRepositories,
+			sayNoOwnImage, orNone(v.own), strings.Join(p.users, ", "))
 	}
 }
 
@@ -97,8 +97,8 @@ func (v *survey) checkOrder(ctx context.Context) {
 		if err != nil || runs <= asked {
 			continue
 		}
-		v.refuse("service "+p.name, "if it is meant, --downgrade; to take a release back, rollback",
-			"runs build %d%s, and build %d%s is older", runs, v.about(ctx, refs, ""), asked, v.about(ctx, refs, v.req.Build))
+		v.refuse("service "+p.name, doDowngrade,
+			sayOlder, runs, v.about(ctx, refs, ""), asked, v.about(ctx, refs, v.req.Build))
 	}
 }
 
@@ -133,8 +133,8 @@ func (v *survey) checkVariables() {
 	}
 	if !v.req.Edits.Plaintext {
 		for _, exposed := range v.req.Edits.Exposed(containers, v.own) {
-			v.refuse("variable "+exposed.Name, "set it with --secret, or ask for a plain value with --plaintext",
-				"comes from a secret, and its value would stand in the task definition for everybody to read")
+			v.refuse("variable "+exposed.Name, doPlaintext,
+				sayExposed)
 		}
 	}
 	severity := SeverityWarning // a release may be the second try of one that did it
@@ -142,7 +142,7 @@ func (v *survey) checkVariables() {
 		severity = SeverityError
 	}
 	for _, absent := range v.req.Edits.Absent(containers, v.own) {
-		v.find(severity, "variable "+absent.Name, "see `env list`", "is in no container that runs, so there is nothing to remove")
+		v.find(severity, "variable "+absent.Name, doListVariables, sayNoVariable)
 	}
 }
 
@@ -159,7 +159,7 @@ func (v *survey) planEdits(ctx context.Context, p *revision, edits ecs.Edits) {
 	latest, err := v.describeTaskDefinition(ctx, p.family())
 	if err != nil {
 		if !ecs.Denied(err) && ecs.Code(err) != "ClientException" {
-			v.refuse("task definition "+p.family(), "", "its latest revision cannot be read: %v", err)
+			v.refuse("task definition "+p.family(), "", sayLatestUnread, err)
 		}
 		return
 	}
@@ -196,11 +196,11 @@ func (v *survey) checkDeployments() {
 		d := primaryOf(&p.svc)
 		if p.adopt = v.mayAdopt(p); p.adopt {
 			p.prior = priorOfAdopted(p)
-			v.note(LevelInfo, "service %s: deployment %s of this build is in progress already", p.name, aws.ToString(d.Id))
+			v.note(LevelInfo, sayAdopted, p.name, aws.ToString(d.Id))
 			continue
 		}
-		v.refuse("service "+p.name, "wait for it, or use --wait-for-deployment",
-			"has a deployment in progress: %s of %s, since %s", aws.ToString(d.Id),
+		v.refuse("service "+p.name, doWaitForDeployment,
+			sayInProgress, aws.ToString(d.Id),
 			ecs.RevisionName(aws.ToString(d.TaskDefinition)), aws.ToTime(d.CreatedAt).UTC().Format("15:04:05 MST"))
 	}
 }
@@ -210,8 +210,8 @@ func (v *survey) checkCount(p *service) {
 	asked := v.req.DesiredCount
 	switch daemon := p.svc.SchedulingStrategy == types.SchedulingStrategyDaemon; {
 	case daemon && asked != nil:
-		v.refuse("service "+p.name, "leave --desired-count out", "is a daemon service: ECS sets its number of tasks")
+		v.refuse("service "+p.name, doLeaveOutCount, sayDaemon)
 	case !daemon && p.svc.DesiredCount == 0 && (asked == nil || *asked == 0):
-		v.warn("service "+p.name, "", "wants 0 tasks, so that its roll proves nothing")
+		v.warn("service "+p.name, "", sayNoTasks)
 	}
 }

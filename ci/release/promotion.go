@@ -33,7 +33,7 @@ func (v *survey) readSource(ctx context.Context) {
 func (v *survey) readSourceService(ctx context.Context, svc types.Service, builds *[]string) {
 	subject, name := "cluster "+v.req.From, aws.ToString(svc.ServiceName)
 	if inProgress(&svc) {
-		v.refuse(subject, "wait until it has ended", "service %s has a deployment in progress, so what it runs is about to change", name)
+		v.refuse(subject, doWaitForEnd, saySourceInProgress, name)
 		return
 	}
 	td, err := v.describeTaskDefinition(ctx, aws.ToString(svc.TaskDefinition))
@@ -46,18 +46,18 @@ func (v *survey) readSourceService(ctx context.Context, svc types.Service, build
 	build := buildOf(td, refs)
 	switch {
 	case build == "":
-		v.refuse(subject, "", "service %s runs %s, which does not say which build it is", name, ecs.RevisionName(aws.ToString(svc.TaskDefinition)))
+		v.refuse(subject, "", saySourceUnknown, name, ecs.RevisionName(aws.ToString(svc.TaskDefinition)))
 	case len(*builds) > 0 && (*builds)[0] != build:
-		v.refuse(subject, "release one build there first", "runs build %s and build %s at the same time", (*builds)[0], build)
+		v.refuse(subject, doOneBuildThere, sayTwoBuilds, (*builds)[0], build)
 	case v.req.Build != "" && build != v.req.Build:
-		v.refuse(subject, "", "runs build %s, not %s", build, v.req.Build)
+		v.refuse(subject, "", sayOtherBuild, build, v.req.Build)
 	}
 	if build != "" {
 		add(builds, build)
 	}
 	digests, err := v.runningDigests(ctx, v.req.From, svc, containers)
 	if err != nil {
-		v.refuse(subject, "", "the digests that service %s runs cannot be read: %v", name, err)
+		v.refuse(subject, "", sayDigestsUnread, name, err)
 		return
 	}
 	for _, ref := range refs {
@@ -75,13 +75,13 @@ func (v *survey) moveFrom(service string, ref ecs.Reference, build string, found
 	case 1:
 		m.Digest = found[0]
 	default:
-		v.refuse(subject, "", "tasks of service %s run different images as %s: %s", service, ref, strings.Join(found, ", "))
+		v.refuse(subject, "", sayTasksDiffer, service, ref, strings.Join(found, ", "))
 	}
 	if was, ok := v.moves[ref.Path]; ok && was.Digest != "" && m.Digest != "" && was.Digest != m.Digest {
-		v.refuse(subject, "", "services run different images of %s: %s and %s", ref.Path, was.Digest, m.Digest)
+		v.refuse(subject, "", sayServicesDiffer, ref.Path, was.Digest, m.Digest)
 	}
 	if m.Digest == "" {
-		v.refuse(subject, "", "service %s runs no task that says which image %s is", service, ref)
+		v.refuse(subject, "", sayNoTaskSays, service, ref)
 	}
 	v.moves[ref.Path] = m
 }

@@ -105,7 +105,7 @@ func (r *Releaser) Run(ctx context.Context, req Request, command []string) *Resu
 		return v.finish(v.res, end.verdict, end.reason)
 	}
 	t := v.res.Tasks[0]
-	res := v.finish(v.res, Finished, fmt.Sprintf("exit code %d", *t.ExitCode))
+	res := v.finish(v.res, Finished, fmt.Sprintf(sayExitCode, *t.ExitCode))
 	res.ExitCode = int(*t.ExitCode)
 	return res
 }

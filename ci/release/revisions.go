@@ -17,7 +17,7 @@ import (
 // use, and never one that may be returned to.
 func (a *act) deregisterOld(ctx context.Context) error {
 	if a.req.KeepRevisions == 0 {
-		return fmt.Errorf("%w: not asked for", errSkipped)
+		return fmt.Errorf(sayNotAskedFor, errSkipped)
 	}
 	var families []string
 	for _, p := range a.revs {
@@ -25,7 +25,7 @@ func (a *act) deregisterOld(ctx context.Context) error {
 	}
 	keep, err := a.inUse(ctx)
 	if err != nil {
-		a.note(LevelWarning, "no old revision is deregistered: what is in use cannot be read: %v", err)
+		a.note(LevelWarning, sayInUseUnread, err)
 		return nil
 	}
 	n := 0
@@ -33,7 +33,7 @@ func (a *act) deregisterOld(ctx context.Context) error {
 		n += a.deregister(ctx, family, keep)
 	}
 	if n == 0 {
-		return fmt.Errorf("%w: no revision is old enough", errSkipped)
+		return fmt.Errorf(sayNoneOldEnough, errSkipped)
 	}
 	return nil
 }
@@ -43,7 +43,7 @@ func (a *act) deregisterOld(ctx context.Context) error {
 func (a *act) deregister(ctx context.Context, family string, keep map[string]bool) int {
 	arns, err := a.activeRevisions(ctx, family)
 	if err != nil {
-		a.note(LevelWarning, "no old revision of %s is deregistered: %v", family, err)
+		a.note(LevelWarning, sayFamilyNotDeregistered, family, err)
 		return 0
 	}
 	n := 0
@@ -55,11 +55,11 @@ func (a *act) deregister(ctx context.Context, family string, keep map[string]boo
 			return a.ECS.DeregisterTaskDefinition(ctx, &awsecs.DeregisterTaskDefinitionInput{TaskDefinition: aws.String(arn)})
 		})
 		if err != nil {
-			a.note(LevelWarning, "%s is not deregistered: %v", ecs.RevisionName(arn), err)
+			a.note(LevelWarning, sayNotDeregistered, ecs.RevisionName(arn), err)
 			continue
 		}
 		n++
-		a.note(LevelInfo, "%s is deregistered", ecs.RevisionName(arn))
+		a.note(LevelInfo, sayDeregistered, ecs.RevisionName(arn))
 	}
 	return n
 }
@@ -112,20 +112,20 @@ func (a *act) register(ctx context.Context) error {
 		}
 		todo++
 		if err := ctx.Err(); err != nil {
-			return halt(Interrupted, "interrupted while revisions were registered; nothing that runs was changed")
+			return halt(Interrupted, sayInterruptedInRegistering)
 		}
 		if err := a.registerOne(ctx, p); err != nil {
 			if ctx.Err() != nil {
-				return halt(Interrupted, "interrupted while revisions were registered; nothing that runs was changed")
+				return halt(Interrupted, sayInterruptedInRegistering)
 			}
-			return halt(Refused, "%v; nothing that runs was changed", err)
+			return halt(Refused, sayNothingRunsChanged, err)
 		}
 	}
 	for _, p := range a.services {
 		p.res.Target = p.rev.target
 	}
 	if todo == 0 {
-		return fmt.Errorf("%w: every revision is registered already", errSkipped)
+		return fmt.Errorf(sayAllRegistered, errSkipped)
 	}
 	return nil
 }
@@ -138,16 +138,16 @@ func (a *act) registerOne(ctx context.Context, p *revision) error {
 		if err == nil {
 			p.target = aws.ToString(out.TaskDefinition.TaskDefinitionArn)
 			p.fresh = true
-			a.note(LevelInfo, "%s: %s -> %s", strings.Join(p.users, ", "), ecs.RevisionName(p.arn()), ecs.RevisionName(p.target))
+			a.note(LevelInfo, sayMoved, strings.Join(p.users, ", "), ecs.RevisionName(p.arn()), ecs.RevisionName(p.target))
 			return nil
 		}
 		if !ecs.Unknown(err) || attempt > registerAttempts {
 			return fmt.Errorf("task definition %s: %w", p.family(), err)
 		}
-		a.note(LevelWarning, "%v; looking whether it was", err)
+		a.note(LevelWarning, sayLookingWhether, err)
 		arn, lerr := a.registered(ctx, p)
 		if lerr != nil {
-			return fmt.Errorf("task definition %s: %w (and its newest revision cannot be read: %w)", p.family(), err, lerr)
+			return fmt.Errorf(sayRegistrationUnknown, p.family(), err, lerr)
 		}
 		if arn != "" {
 			p.target, p.fresh = arn, true
@@ -188,7 +188,7 @@ func (a *act) pause(ctx context.Context) error { return a.clock.Sleep(ctx, settl
 
 // reregister registers a revision again that somebody deregistered.
 func (a *act) reregister(ctx context.Context, p *service, arn string) (string, error) {
-	a.note(LevelWarning, "service %s: somebody deregistered %s; registering it again", p.name, ecs.RevisionName(arn))
+	a.note(LevelWarning, saySomebodyDeregistered, p.name, ecs.RevisionName(arn))
 	out, err := a.describeTaskDefinition(ctx, arn)
 	if err != nil {
 		return "", err

@@ -27,7 +27,7 @@ func (a *act) rolloutBack(ctx context.Context) error {
 		}
 	}
 	if len(targets) == 0 && ctx.Err() == nil {
-		return fmt.Errorf("%w: every service runs build %s already", errSkipped, a.req.Build)
+		return fmt.Errorf(sayAllRunBuild, errSkipped, a.req.Build)
 	}
 	f := a.follower()
 	f.All = true
@@ -51,7 +51,7 @@ func (a *act) returnService(ctx context.Context, p *service) (*ecs.Target, error
 	d := primaryOf(&p.svc)
 	if sameRevision(aws.ToString(d.TaskDefinition), p.rev.target) && d.RolloutState != types.DeploymentRolloutStateFailed {
 		if !inProgress(&p.svc) {
-			a.note(LevelInfo, "service %s runs %s already", p.name, ecs.RevisionName(p.rev.target))
+			a.note(LevelInfo, sayRunsAlready, p.name, ecs.RevisionName(p.rev.target))
 			p.res.Verdict = ecs.Completed
 			return nil, nil
 		}
@@ -65,7 +65,7 @@ func (a *act) returnService(ctx context.Context, p *service) (*ecs.Target, error
 		return nil, err
 	}
 	p.res.Moved, p.res.Deployment, p.res.Runs = true, aws.ToString(back.Id), aws.ToString(back.TaskDefinition)
-	a.note(LevelInfo, "service %s: %s -> %s, %s, deployment %s", p.name, ecs.RevisionName(p.res.Before), ecs.RevisionName(p.res.Runs), how, p.res.Deployment)
+	a.note(LevelInfo, sayReturning, p.name, ecs.RevisionName(p.res.Before), ecs.RevisionName(p.res.Runs), how, p.res.Deployment)
 	target := ecs.TargetOf(p.name, back)
 	return &target, nil
 }
@@ -79,7 +79,7 @@ func (a *act) stopOrRedeploy(ctx context.Context, p *service) (types.Deployment,
 		if err == nil {
 			return back, "stopped", nil
 		}
-		a.note(LevelWarning, "service %s: the deployment in progress cannot be stopped (%v); deploying %s", p.name, err, ecs.RevisionName(p.rev.target))
+		a.note(LevelWarning, sayNotStopped, p.name, err, ecs.RevisionName(p.rev.target))
 	}
 	back, err := a.update(ctx, p, update{taskDefinition: p.rev.target, force: a.req.Force})
 	return back, "redeployed", err

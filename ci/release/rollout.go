@@ -20,7 +20,7 @@ const interruptedRoll = "interrupted while the services rolled; ECS carries on b
 func (a *act) rollout(ctx context.Context) error {
 	todo := a.toRoll()
 	if len(todo) == 0 {
-		return fmt.Errorf("%w: every service runs the build already", errSkipped)
+		return fmt.Errorf(sayAllRunIt, errSkipped)
 	}
 	if err := a.guard(ctx, todo); err != nil {
 		return err
@@ -46,7 +46,7 @@ func (a *act) toRoll() []*service {
 	var todo []*service
 	for _, p := range a.services {
 		if a.runsAlready(p) {
-			a.note(LevelInfo, "service %s runs %s already", p.name, ecs.RevisionName(p.rev.target))
+			a.note(LevelInfo, sayRunsAlready, p.name, ecs.RevisionName(p.rev.target))
 			p.res.Verdict = ecs.Completed
 			continue
 		}
@@ -80,7 +80,7 @@ func (a *act) move(ctx context.Context, todo []*service) ([]ecs.Target, error) {
 		p.res.Deployment = aws.ToString(d.Id)
 		p.res.Runs = p.rev.target
 		targets = append(targets, ecs.TargetOf(p.name, d))
-		a.note(LevelInfo, "service %s: deployment %s, %s -> %s", p.name, p.res.Deployment, ecs.RevisionName(p.res.Before), ecs.RevisionName(p.rev.target))
+		a.note(LevelInfo, sayBegun, p.name, p.res.Deployment, ecs.RevisionName(p.res.Before), ecs.RevisionName(p.rev.target))
 	}
 	return targets, nil
 }
@@ -106,7 +106,7 @@ func (a *act) guard(ctx context.Context, todo []*service) error {
 	}
 	now, _, err := a.describeServices(ctx, a.req.Cluster, names)
 	if err != nil {
-		return halt(Broken, "the services cannot be read right before the roll, so none was touched: %v", err)
+		return halt(Broken, sayServicesUnread, err)
 	}
 	for _, p := range todo {
 		if p.adopt {
@@ -114,14 +114,14 @@ func (a *act) guard(ctx context.Context, todo []*service) error {
 		}
 		svc, ok := now[p.name]
 		if !ok || aws.ToString(svc.Status) != "ACTIVE" {
-			return halt(Broken, "service %s was deleted since the preflight; no service was touched", p.name)
+			return halt(Broken, sayDeleted, p.name)
 		}
 		was, is := primaryOf(&p.svc), primaryOf(&svc)
 		// An older answer than the preflight's is no news.
 		if aws.ToString(was.Id) != aws.ToString(is.Id) && !aws.ToTime(is.CreatedAt).Before(aws.ToTime(was.CreatedAt)) {
 			p.res.Runs = aws.ToString(is.TaskDefinition)
 			p.res.Verdict = ecs.Superseded
-			return halt(Superseded, "service %s: deployment %s of %s began since the preflight; no service was touched",
+			return halt(Superseded, sayOtherBegan,
 				p.name, aws.ToString(is.Id), ecs.RevisionName(aws.ToString(is.TaskDefinition)))
 		}
 	}
@@ -149,7 +149,7 @@ func (a *act) update(ctx context.Context, p *service, u update) (types.Deploymen
 			}
 			return await()
 		case ecs.Unknown(err) && attempt <= updateAttempts:
-			a.note(LevelWarning, "service %s: %v; looking whether it was", p.name, err)
+			a.note(LevelWarning, sayServiceLooking, p.name, err)
 			if d, lerr := await(); lerr == nil {
 				return d, nil
 			}
@@ -157,7 +157,7 @@ func (a *act) update(ctx context.Context, p *service, u update) (types.Deploymen
 			reregistered = true
 			again, rerr := a.reregister(ctx, p, u.taskDefinition)
 			if rerr != nil {
-				return types.Deployment{}, fmt.Errorf("%w; and it cannot be registered again: %w", err, rerr)
+				return types.Deployment{}, fmt.Errorf(sayNotRegisteredAgain, err, rerr)
 			}
 			u.taskDefinition = again
 		default:
@@ -195,7 +195,7 @@ func (a *act) awaitDeployment(ctx context.Context, service, revision, before str
 		if d := primaryOf(&svc); aws.ToString(d.Id) != before && sameRevision(aws.ToString(d.TaskDefinition), revision) {
 			return d, nil
 		}
-		last = fmt.Errorf("service %s has no deployment of %s", service, ecs.RevisionName(revision))
+		last = fmt.Errorf(sayNoDeployment, service, ecs.RevisionName(revision))
 	}
 	return types.Deployment{}, last
 }
@@ -224,12 +224,12 @@ func (a *act) followBack(ctx context.Context, targets []ecs.Target) []ecs.Outcom
 
 func (a *act) follower() ecs.Follower {
 	return ecs.Follower{API: a.ECS, Caller: a.caller, Clock: a.clock, Random: a.random, Progress: func(p ecs.Progress) {
-		line := fmt.Sprintf("%s: %d of %d running, %d pending, %d failed, %d old", p.Service, p.Running, p.Desired, p.Pending, p.Failed, p.Old)
+		line := fmt.Sprintf(sayProgress, p.Service, p.Running, p.Desired, p.Pending, p.Failed, p.Old)
 		if p.Stage != "" {
 			line += ", at " + p.Stage
 		}
 		if p.ETA > 0 {
-			line += fmt.Sprintf(", about %s to go", p.ETA)
+			line += fmt.Sprintf(sayToGo, p.ETA)
 		}
 		a.note(LevelInfo, "%s", line)
 		for _, e := range p.Events {

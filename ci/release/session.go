@@ -35,7 +35,7 @@ func (r *Releaser) session() *session {
 		ecs.WithAttempts(r.tries),
 		ecs.WithRandom(r.random),
 		ecs.WithRetryNotice(func(n ecs.Retry) {
-			s.note(LevelInfo, "%s again in %s: %v", n.Op, n.Wait.Round(100*time.Millisecond), n.Err)
+			s.note(LevelInfo, sayAgain, n.Op, n.Wait.Round(100*time.Millisecond), n.Err)
 		}),
 	}
 	if r.renew != nil {

@@ -77,18 +77,18 @@ func (v *survey) statusOfService(ctx context.Context, p *service, st *Status, co
 	row.Running, row.Desired, row.State = p.svc.RunningCount, p.svc.DesiredCount, stateOf(&p.svc)
 	for _, dep := range p.svc.Deployments {
 		if len(p.svc.Deployments) > 1 || row.State != "steady" {
-			row.Deployments = append(row.Deployments, strings.TrimSpace(fmt.Sprintf("%s %s: %d of %d running, %d failed %s",
+			row.Deployments = append(row.Deployments, strings.TrimSpace(fmt.Sprintf(sayDeploymentRow,
 				aws.ToString(dep.Status), ecs.RevisionName(aws.ToString(dep.TaskDefinition)), dep.RunningCount, dep.DesiredCount, dep.FailedTasks, dep.RolloutState)))
 		}
 	}
 	tasks, err := v.tasksOf(ctx, v.req.Cluster, p.name)
 	if err != nil {
-		v.warn("service "+p.name, "", "its tasks cannot be read: %v", err)
+		v.warn("service "+p.name, "", sayTasksUnread, err)
 	}
 	row.Digests = v.digests(tasks)
 	for _, t := range tasks {
 		if aws.ToString(t.TaskDefinitionArn) != p.rev.arn() && row.State == "steady" {
-			st.Drift = append(st.Drift, fmt.Sprintf("service %s: task %s still runs %s", p.name, ecs.TaskID(aws.ToString(t.TaskArn)), ecs.RevisionName(aws.ToString(t.TaskDefinitionArn))))
+			st.Drift = append(st.Drift, fmt.Sprintf(sayTaskDiffers, p.name, ecs.TaskID(aws.ToString(t.TaskArn)), ecs.RevisionName(aws.ToString(t.TaskDefinitionArn))))
 		}
 	}
 	st.Rows = append(st.Rows, row)
@@ -121,10 +121,10 @@ func (v *survey) statusOfCron(ctx context.Context, c *cronRule, st *Status, comm
 			row.State = "disabled"
 		}
 		if row.Revision != ecs.RevisionName(p.arn()) && strings.Contains(row.Revision, ":") {
-			st.Drift = append(st.Drift, fmt.Sprintf("cron rule %s runs %s, and the service of that family %s", c.given, row.Revision, ecs.RevisionName(p.arn())))
+			st.Drift = append(st.Drift, fmt.Sprintf(sayCronDiffers, c.given, row.Revision, ecs.RevisionName(p.arn())))
 		}
 		if c.left {
-			st.Drift = append(st.Drift, fmt.Sprintf("cron rule %s was disabled by a release that did not enable it again", c.given))
+			st.Drift = append(st.Drift, fmt.Sprintf(sayCronLeft, c.given))
 		}
 		st.Rows = append(st.Rows, row)
 	}

@@ -36,7 +36,7 @@ func (s *session) perform(ctx context.Context, res *Result, steps []step) *stop 
 	for _, st := range steps {
 		s.step = st.name
 		if ctx.Err() != nil {
-			return &stop{Interrupted, fmt.Sprintf("interrupted before %s", st.name)}
+			return &stop{Interrupted, fmt.Sprintf(sayInterruptedBefore, st.name)}
 		}
 		rec := Step{Name: st.name, Status: "done", Started: s.clock.Now()}
 		s.note(LevelStep, "%s", st.name)

@@ -80,7 +80,7 @@ func (v *survey) refused() bool {
 // outcome is the preflight's: nil if nothing stands in the way.
 func (v *survey) outcome(ctx context.Context) error {
 	if ctx.Err() != nil {
-		return halt(Interrupted, "interrupted during the preflight; nothing was changed")
+		return halt(Interrupted, sayInterrupted)
 	}
 	n := 0
 	first := ""
@@ -95,9 +95,9 @@ func (v *survey) outcome(ctx context.Context) error {
 	case 0:
 		return nil
 	case 1:
-		return halt(Refused, "%s; nothing was changed", first)
+		return halt(Refused, sayNothingChanged, first)
 	}
-	return halt(Refused, "%s; and %d more; nothing was changed", first, n-1)
+	return halt(Refused, sayMoreNothingChanged, first, n-1)
 }
 
 // look reads the cluster, the services, cron, and their task definitions.
@@ -128,7 +128,7 @@ func (v *survey) look(ctx context.Context) error {
 	}
 	v.readCron(ctx)
 	if ctx.Err() != nil {
-		return halt(Interrupted, "interrupted during the preflight; nothing was changed")
+		return halt(Interrupted, sayInterrupted)
 	}
 	return nil
 }
@@ -143,7 +143,7 @@ func (v *survey) whoami(ctx context.Context) {
 		return v.STS.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	})
 	if err != nil {
-		v.warn("credentials", "", "cannot tell who releases: %v", err)
+		v.warn("credentials", "", sayCallerUnknown, err)
 		return
 	}
 	v.req.By = aws.ToString(out.Arn)
@@ -154,13 +154,13 @@ func (v *survey) readCluster(ctx context.Context, name string) {
 	cluster, err := v.describeCluster(ctx, name)
 	switch {
 	case err != nil && ecs.Denied(err):
-		v.warn(subject, "allow ecs:DescribeClusters", "cannot be read, so its state is not known: %v", err)
+		v.warn(subject, doAllowDescribeClusters, sayClusterUnknown, err)
 	case err != nil:
-		v.refuse(subject, "", "cannot be read: %v", err)
+		v.refuse(subject, "", sayUnread, err)
 	case cluster == nil:
-		v.refuse(subject, "check --cluster, the region and the account", "does not exist here")
+		v.refuse(subject, doCheckCluster, sayClusterMissing)
 	case aws.ToString(cluster.Status) != "ACTIVE":
-		v.refuse(subject, "", "is %s, not ACTIVE", aws.ToString(cluster.Status))
+		v.refuse(subject, "", sayNotActive, aws.ToString(cluster.Status))
 	}
 }
 
@@ -168,7 +168,7 @@ func (v *survey) readCluster(ctx context.Context, name string) {
 func (v *survey) readServices(ctx context.Context, cluster string, names []string) map[string]types.Service {
 	services, failures, err := v.describeServices(ctx, cluster, names)
 	if err != nil {
-		v.refuse("services "+strings.Join(names, ", "), "", "cannot be read: %v", err)
+		v.refuse("services "+strings.Join(names, ", "), "", sayUnread, err)
 		return nil
 	}
 	for _, name := range names {
@@ -186,11 +186,11 @@ func (v *survey) readServices(ctx context.Context, cluster string, names []strin
 					reason = aws.ToString(f.Reason)
 				}
 			}
-			v.refuse(subject, "check --service and --cluster", "%s in cluster %s", reason, cluster)
+			v.refuse(subject, doCheckService, sayInCluster, reason, cluster)
 		case aws.ToString(svc.Status) != "ACTIVE":
-			v.refuse(subject, "", "is %s, not ACTIVE", aws.ToString(svc.Status))
+			v.refuse(subject, "", sayNotActive, aws.ToString(svc.Status))
 		case controller != types.DeploymentControllerTypeEcs:
-			v.refuse(subject, "release it with the controller's own tools", "is deployed by the %s controller, not by ECS", controller)
+			v.refuse(subject, doControllersTools, sayOtherController, controller)
 		default:
 			continue
 		}
@@ -215,7 +215,7 @@ func (v *survey) waitForQuiet(ctx context.Context, services map[string]types.Ser
 		}
 		slices.Sort(busy)
 		if !told {
-			v.note(LevelInfo, "waiting for the deployment in progress of %s", strings.Join(busy, ", "))
+			v.note(LevelInfo, sayWaiting, strings.Join(busy, ", "))
 			told = true
 		}
 		now := v.clock.Now()
@@ -223,7 +223,7 @@ func (v *survey) waitForQuiet(ctx context.Context, services map[string]types.Ser
 			return services, nil // checkDeployments refuses
 		}
 		if err := v.clock.Sleep(ctx, min(ecs.PollLast, deadline.Sub(now))); err != nil {
-			return nil, halt(Interrupted, "interrupted while waiting for another deployment; nothing was changed")
+			return nil, halt(Interrupted, sayInterruptedInWait)
 		}
 		again, _, err := v.describeServices(ctx, v.req.Cluster, v.req.Services)
 		if err != nil {
@@ -247,7 +247,7 @@ func (v *survey) revision(ctx context.Context, name, user string) *revision {
 	}
 	out, err := v.describeTaskDefinition(ctx, name)
 	if err != nil {
-		v.refuse(user, "", "task definition %s cannot be read: %v", ecs.RevisionName(name), err)
+		v.refuse(user, "", sayTaskDefinitionUnread, ecs.RevisionName(name), err)
 		return nil
 	}
 	base, err := ecs.Registration(out)

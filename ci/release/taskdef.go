@@ -88,7 +88,7 @@ func taskContainer(asked string, containers []types.ContainerDefinition, own []s
 		}
 	}
 	if asked != "" || picked == "" {
-		return "", fmt.Errorf("no container %q to run commands in: name one of %s with --container", asked, strings.Join(names, ", "))
+		return "", fmt.Errorf(sayNoContainer, asked, strings.Join(names, ", "))
 	}
 	return picked, nil
 }

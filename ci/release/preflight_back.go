@@ -71,7 +71,7 @@ func (v *survey) olderRevision(ctx context.Context, p *revision) (*awsecs.Descri
 	}
 	arns, err := v.activeRevisions(ctx, p.family())
 	if err != nil {
-		return nil, fmt.Errorf("its revisions cannot be listed: %w", err)
+		return nil, fmt.Errorf(sayRevisionsUnread, err)
 	}
 	for _, arn := range candidates(arns, p.arn(), v.req.Build == "") {
 		td, err := v.describeTaskDefinition(ctx, arn)
@@ -84,9 +84,9 @@ func (v *survey) olderRevision(ctx context.Context, p *revision) (*awsecs.Descri
 		}
 	}
 	if v.req.Build == "" {
-		return nil, fmt.Errorf("no revision before it runs another build: there is nothing to return to")
+		return nil, fmt.Errorf(sayNothingBefore)
 	}
-	return nil, fmt.Errorf("family %s has no active revision of build %s among the last %d", p.family(), v.req.Build, maxLookedAt)
+	return nil, fmt.Errorf(sayNoRevisionOfBuild, p.family(), v.req.Build, maxLookedAt)
 }
 
 // candidates are the revisions of a family that may be returned to, the newest

@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -427,45 +426,6 @@ func TestEverythingIsFoundAtOnce(t *testing.T) {
 	}
 }
 
-func TestReport(t *testing.T) {
-	m := healthy()
-	delete(m, "composer.lock")
-	write(m, "app/etc/env.php", "<?php return [];")
-	report := open(t, m).Check(store.Options{Memory: 1})
-
-	out := report.String()
-	for _, line := range []string{
-		"store               Magento Open Source 2.4.7-p3",
-		"composer.lock       absent",
-		"modules             2 enabled, 1 disabled; 1 in app/code",
-		"themes              adminhtml/Magento/backend frontend/Acme/default",
-		"locales, frontend   de_CH de_DE fr_CH",
-		"error  memory  there are 0 MB",
-		"warning  composer.lock    there is none",
-		"warning  app/etc/env.php  it is left out",
-		"1 error, 2 warnings, 0 notes",
-	} {
-		if !strings.Contains(out, line) {
-			t.Errorf("the table lacks %q:\n%s", line, out)
-		}
-	}
-
-	src, err := json.Marshal(report)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var back store.Report
-	if err := json.Unmarshal(src, &back); err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(report, back); diff != "" {
-		t.Errorf("JSON loses something: %s", diff)
-	}
-	if empty, _ := json.Marshal(open(t, fstest.MapFS{}).Check(store.Options{})); strings.Contains(string(empty), "null") {
-		t.Errorf("a list is null: %s", empty)
-	}
-}
-
 // What packages register is read where their code is: in a path repository, and in vendor once it is installed.
 func TestPackagesWhoseCodeIsThere(t *testing.T) {
 	const listed = `"packages": [{"name": "acme/shop-theme", "type": "magento2-theme", "dist": {"type": "path", "url": "packages/theme"},
@@ -497,121 +457,4 @@ func TestPackagesWhoseCodeIsThere(t *testing.T) {
 	if diff := cmp.Diff(report, s.Check(o)); diff != "" {
 		t.Errorf("a second check finds something else: %s", diff)
 	}
-}
-
-// The hashes are what composer 2.5 computes for these files.
-func TestContentHashIsComposers(t *testing.T) {
-	for src, hash := range map[string]string{
-		`{
-    "name": "acme/shop",
-    "description": "not part of the hash",
-    "require": {"magento/product-community-edition": "2.4.7-p3", "php": "~8.2.0||~8.3.0"},
-    "extra": {"é/😀": ["a\/b", 1.0, 1e25, 0.00001, -0, true, null, "<\u2028>"], "list": {"0": "x", "1": {}}},
-    "config": {"sort-packages": true, "platform": {"php": "8.3.4"}},
-    "prefer-stable": true
-}`: "3c5d835eb9a730316e9893d6f1c6529c",
-		`{"require": {"mage-os/product-community-edition": "^1.0"}, "repositories": {"mage-os": {"type": "composer", "url": "https://repo.mage-os.org/"}}, "minimum-stability": "stable"}`: "1bbddb1d9d48ccf69c40009920de1c31",
-		`{"name": "a/b", "name": "acme/\u0001\b\f\n\r\t\"\\", "require": {}, "config": {"platform": null}, "extra": {"x": [], "n": [-1.50, 12345678901234567890]}}`:                        "7dbfadf9c6608d25d897d8d05499a9c1",
-	} {
-		for lock, want := range map[string]string{hash: "present", strings.Repeat("0", 32): "outdated"} {
-			m := healthy()
-			write(m, "composer.json", src)
-			edit(t, m, "composer.lock", "bbdbda4d70ef6193735d8195437a0bd3", lock)
-			if got := open(t, m).Check(store.Options{}).Facts.Lock; got != want {
-				t.Errorf("content-hash %s: the lock is %q, want %q", lock, got, want)
-			}
-		}
-	}
-}
-
-// suits reports whether a PHP satisfies a constraint, as a check of a store that has it tells.
-func suits(t testing.TB, constraint, php string) bool {
-	c, err := json.Marshal(constraint)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := fstest.MapFS{
-		"composer.lock": {Data: []byte(`{"packages": [{"name": "acme/package", "require": {"php": ` + string(c) + `}}]}`)},
-	}
-	report := open(t, m).Check(store.Options{PHP: &store.PHP{Version: php}})
-	return !slices.ContainsFunc(report.Findings, func(f store.Finding) bool { return f.Code == "php-version" })
-}
-
-// The verdicts are those of composer/semver 3.
-func TestConstraintsMeanWhatComposerMeans(t *testing.T) {
-	for _, test := range []struct {
-		constraint string
-		yes, no    string // versions
-	}{
-		{"*", "5.3.0 8.5.0", ""},
-		{"8.2.4", "8.2.4", "8.2.5 8.2.3"},
-		{"8.2", "8.2.0", "8.2.1"},
-		{"~8.1", "8.1.0 8.9.9", "8.0.30 9.0.0"},
-		{"~8.1.0", "8.1.0 8.1.33", "8.2.0 8.0.30"},
-		{"~8.1.2", "8.1.2 8.1.3", "8.1.1 8.2.0"},
-		{"~8", "8.0.0 8.4.1", "7.4.33 9.0.0"},
-		{"~8.1.0||~8.2.0", "8.1.5 8.2.36", "8.3.0"},
-		{"~8.1.0 | ~8.3.0", "8.1.5 8.3.1", "8.2.0"},
-		{"^8.1", "8.1.0 8.1.0RC1 8.5.2", "8.0.30 9.0.0 9.0.0RC1"},
-		{"^8", "8.0.0 8.5.0", "7.4.33"},
-		{"^0.3", "0.3.9", "0.4.0"},
-		{"^7.2.5 || ^8.0", "7.2.5 7.4.33 8.4.0", "7.2.4 9.0.0"},
-		{">=7.4 <8.5", "7.4.0 8.4.99", "7.3.0 8.5.0"},
-		{">=7.4, <8.5", "7.4.0 8.4.99", "7.3.0 8.5.0"},
-		{">= 7", "7.0.0 8.0.0", "5.6.40"},
-		{">7.4", "7.4.1", "7.4.0"},
-		{"<=8.2", "8.2.0 8.1.9", "8.2.1"},
-		{"<8.3", "8.2.9", "8.3.0 8.3.0RC1"},
-		{"!=8.2.0", "8.2.1", "8.2.0"},
-		{"<>8.2.0", "8.2.1", "8.2.0"},
-		{"8.1.*", "8.1.0 8.1.33", "8.2.0 8.0.30"},
-		{"8.*", "8.4.1", "9.0.0"},
-		{"7.4 - 8.2", "7.4.0 8.2.36", "8.3.0 7.3.9"},
-		{"7.4 - 8.2.3", "7.4.0 8.2.3", "8.2.4"},
-		{"^8.1 !=8.2.0", "8.2.1", "8.2.0"},
-		{">=8.1@dev", "8.1.0", "8.0.0"},
-		{">=8.2.0RC2", "8.2.0RC2 8.2.0", "8.2.0RC1 8.2.0beta3"},
-		{"v8.2.1", "8.2.1", "8.2.2"},
-		{"dev-master", "", "8.2.0"},
-	} {
-		for _, php := range strings.Fields(test.yes) {
-			if !suits(t, test.constraint, php) {
-				t.Errorf("%q does not allow %s", test.constraint, php)
-			}
-		}
-		for _, php := range strings.Fields(test.no) {
-			if suits(t, test.constraint, php) {
-				t.Errorf("%q allows %s", test.constraint, php)
-			}
-		}
-	}
-}
-
-func FuzzConstraint(f *testing.F) {
-	for _, c := range []string{"~8.1.0||~8.2.0", ">=7.4 <8.5", "8.1.*", "7.4 - 8.2", "^8.1@dev", "*", "|,-~^", "1.2.3.4-RC1+x as 3"} {
-		f.Add(c, "8.2.36")
-	}
-	f.Fuzz(func(t *testing.T, c, php string) {
-		if suits(t, c, php) != suits(t, " "+c+" ", php) {
-			t.Errorf("%q: surrounding space changes the verdict on %q", c, php)
-		}
-		if !suits(t, c+" || *", php) {
-			t.Errorf("%q || * does not allow %q", c, php)
-		}
-	})
-}
-
-func FuzzConfig(f *testing.F) {
-	f.Add([]byte(configPHP))
-	f.Add([]byte("<?php return array('modules' => array(\"A_B\" => 1, -1 => 0x1F, 017 => 1.5e3, ...$x, 'k' . 'l' => <<<'E'\nx\nE\n, fn() => 1));?>x"))
-	f.Add([]byte("<?php return [[[[[['\\'"))
-	f.Fuzz(func(t *testing.T, src []byte) {
-		m := fstest.MapFS{"app/etc/config.php": {Data: src}, "composer.json": {Data: []byte(composerJSON)}}
-		s := open(t, m)
-		report := s.Check(store.Options{})
-		invalid := slices.ContainsFunc(report.Findings, func(f store.Finding) bool { return f.Code == "config-invalid" })
-		if invalid && s.HasModules() {
-			t.Errorf("a file that cannot be read has modules")
-		}
-	})
 }

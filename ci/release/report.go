@@ -90,8 +90,9 @@ type mark struct {
 	Bad  bool
 }
 
-// newChart draws what was seen of a deployment, and of the way back.
-func newChart(s ServiceResult) *chart {
+// wayThereAndBack joins what was seen of a deployment with what was seen of the way
+// back, as one line of samples.
+func wayThereAndBack(s ServiceResult) []ecs.Sample {
 	samples := s.Samples
 	if s.Rollback != nil {
 		samples = samples[:len(samples):len(samples)]
@@ -101,6 +102,12 @@ func newChart(s ServiceResult) *chart {
 			samples = append(samples, b)
 		}
 	}
+	return samples
+}
+
+// newChart draws what was seen of a deployment, and of the way back.
+func newChart(s ServiceResult) *chart {
+	samples := wayThereAndBack(s)
 	if len(samples) < 2 {
 		return nil
 	}

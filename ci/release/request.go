@@ -26,6 +26,7 @@ const (
 // Breaker is what a service's deployment circuit breaker is set to.
 type Breaker string
 
+// The settings of a circuit breaker.
 const (
 	BreakerKeep     Breaker = ""         // as the service has it
 	BreakerOff      Breaker = "off"      // no circuit breaker
@@ -115,71 +116,87 @@ func (r Request) withDefaults() Request {
 // Check reports everything that is wrong with a request at once. It needs no
 // AWS.
 func (r Request) Check() error {
-	var errs []error
-	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	return errors.Join(slices.Concat(r.checkNames(), r.checkImages(), r.checkChoices(), r.checkNumbers(), []error{r.Edits.Check()})...)
+}
+
+// faults collects what is wrong.
+type faults []error
+
+func (f *faults) add(format string, args ...any) { *f = append(*f, fmt.Errorf(format, args...)) }
+
+func (r Request) checkNames() (wrong faults) {
 	if r.Cluster == "" {
-		wrong("no cluster is given: --cluster, or MCK_CLUSTER")
+		wrong.add("no cluster is given: --cluster, or MCK_CLUSTER")
 	}
 	if len(r.Services) == 0 {
-		wrong("no service is given: --service (once for each), or MCK_SERVICES")
+		wrong.add("no service is given: --service (once for each), or MCK_SERVICES")
 	}
 	for i, s := range r.Services {
 		if s == "" {
-			wrong("a service's name is empty")
+			wrong.add("a service's name is empty")
 		} else if slices.Contains(r.Services[:i], s) {
-			wrong("service %s is given twice", s)
+			wrong.add("service %s is given twice", s)
 		}
 	}
 	for i, n := range r.CronRules {
 		if n == "" || strings.HasSuffix(n, "/") {
-			wrong("a cron rule's name is empty")
+			wrong.add("a cron rule's name is empty")
 		} else if slices.Contains(r.CronRules[:i], n) {
-			wrong("cron rule %s is given twice", n)
+			wrong.add("cron rule %s is given twice", n)
 		}
 	}
+	return wrong
+}
+
+func (r Request) checkImages() (wrong faults) {
 	if r.Build != "" {
 		if _, err := ecs.ParseReference("image:" + r.Build); err != nil {
-			wrong("build number %q cannot be an image's tag", r.Build)
+			wrong.add("build number %q cannot be an image's tag", r.Build)
 		}
 	}
 	for _, n := range r.Repositories {
 		if ref, err := ecs.ParseReference(n); err != nil {
-			wrong("repository: %w", err)
+			wrong.add("repository: %w", err)
 		} else if ref.Tag != "" || ref.Digest != "" {
-			wrong("repository %q has a tag or a digest: give its name alone", n)
+			wrong.add("repository %q has a tag or a digest: give its name alone", n)
 		}
 	}
+	return wrong
+}
+
+func (r Request) checkChoices() (wrong faults) {
 	switch r.Migrate {
 	case "", MigrateAuto, MigrateAlways, MigrateNever:
 	default:
-		wrong("--migrate %q is none of auto, always, never", r.Migrate)
+		wrong.add("--migrate %q is none of auto, always, never", r.Migrate)
 	}
 	switch r.Breaker {
 	case BreakerKeep, BreakerOff, BreakerOn, BreakerRollback:
 	default:
-		wrong("--circuit-breaker %q is none of off, on, rollback", r.Breaker)
+		wrong.add("--circuit-breaker %q is none of off, on, rollback", r.Breaker)
 	}
+	return wrong
+}
+
+func (r Request) checkNumbers() (wrong faults) {
 	if r.Timeout < 0 || r.TaskTimeout < 0 {
-		wrong("a timeout is negative")
+		wrong.add("a timeout is negative")
 	}
 	percent := func(name string, v *int32, most int32) {
 		if v != nil && (*v < 0 || *v > most) {
-			wrong("%s %d is not between 0 and %d", name, *v, most)
+			wrong.add("%s %d is not between 0 and %d", name, *v, most)
 		}
 	}
 	percent("--min-healthy-percent", r.MinHealthyPercent, 100)
 	percent("--max-percent", r.MaxPercent, 400)
 	if r.MinHealthyPercent != nil && r.MaxPercent != nil && *r.MinHealthyPercent == 100 && *r.MaxPercent == 100 {
-		wrong("with --min-healthy-percent 100 and --max-percent 100 no task may stop and none may start, so the roll could never begin")
+		wrong.add("with --min-healthy-percent 100 and --max-percent 100 no task may stop and none may start, so the roll could never begin")
 	}
 	if r.DesiredCount != nil && *r.DesiredCount < 0 {
-		wrong("--desired-count %d is negative", *r.DesiredCount)
+		wrong.add("--desired-count %d is negative", *r.DesiredCount)
 	}
 	if r.KeepRevisions < 0 {
-		wrong("--keep-revisions %d is negative", r.KeepRevisions)
+		wrong.add("--keep-revisions %d is negative", r.KeepRevisions)
 	}
-	if err := r.Edits.Check(); err != nil {
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
+	return wrong
 }

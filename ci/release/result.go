@@ -2,6 +2,7 @@ package release
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 // Verdict is how a release ended. The set is closed.
 type Verdict string
 
+// The verdicts.
 const (
 	Released        Verdict = "released"         // also: there was nothing to change
 	Returned        Verdict = "returned"         // by the verb rollback: the earlier build runs
@@ -60,6 +62,7 @@ func (v Verdict) ExitCode() int {
 // Severity is how much a finding weighs.
 type Severity string
 
+// The severities.
 const (
 	SeverityError   Severity = "error"   // the release is refused
 	SeverityWarning Severity = "warning" // the release goes on
@@ -222,15 +225,8 @@ func (r *Result) Summary() string {
 		}
 	}
 	for _, t := range r.Tasks {
-		if t.Verdict == ecs.TaskSucceeded || (t.Verdict == ecs.TaskExited && t.Name != "setup:upgrade" && r.Verdict != MigrationFailed) {
-			continue
-		}
-		fmt.Fprintf(&b, "task %s (%s): %s: %s\n", t.Name, ecs.TaskID(t.ARN), t.Verdict, t.TaskEnd.Reason)
-		for _, c := range t.Containers {
-			fmt.Fprintf(&b, "  %s\n", c)
-		}
-		for _, l := range t.LastLines {
-			fmt.Fprintf(&b, "    | %s\n", l.Text)
+		if !t.asExpected(r.Verdict) {
+			t.print(&b)
 		}
 	}
 	if len(r.State) > 0 {
@@ -242,9 +238,26 @@ func (r *Result) Summary() string {
 	return b.String()
 }
 
+// asExpected reports whether nobody needs to be told of a task: setup:db:status and
+// its like answer by their exit code.
+func (t TaskResult) asExpected(v Verdict) bool {
+	return t.Verdict == ecs.TaskSucceeded || t.Verdict == ecs.TaskExited && t.Name != "setup:upgrade" && v != MigrationFailed
+}
+
+func (t TaskResult) print(w io.Writer) {
+	fmt.Fprintf(w, "task %s (%s): %s: %s\n", t.Name, ecs.TaskID(t.ARN), t.Verdict, t.TaskEnd.Reason)
+	for _, c := range t.Containers {
+		fmt.Fprintf(w, "  %s\n", c)
+	}
+	for _, l := range t.LastLines {
+		fmt.Fprintf(w, "    | %s\n", l.Text)
+	}
+}
+
 // Level is what kind of line an event is.
 type Level string
 
+// The levels.
 const (
 	LevelStep    Level = "step"    // a step begins
 	LevelInfo    Level = "info"    //

@@ -116,46 +116,21 @@ const (
 // Run plays one scenario.
 func Run(ctx context.Context, s Scenario, notify func(release.Note)) (Outcome, error) {
 	out := Outcome{Scenario: s.Name, Want: s.Want}
-	top := Topology()
-	if s.World != nil {
-		s.World(top)
-	}
-	world, err := awssim.New(awssim.Config{Topology: top, Seed: 1})
+	stage, err := s.build()
 	if err != nil {
 		return out, fmt.Errorf("scenario %s: %w", s.Name, err)
 	}
-	stage := &Stage{World: world, Request: request()}
-	if s.Request != nil {
-		s.Request(&stage.Request)
-	}
-	if err := stage.Request.Check(); err != nil {
+	world := stage.World
+	if err := s.prepare(ctx, stage, notify); err != nil {
 		return out, fmt.Errorf("scenario %s: %w", s.Name, err)
 	}
-	deploy := s.Verb
-	if deploy == nil {
-		deploy = (*release.Releaser).Deploy
-	}
-	for _, ask := range s.First {
-		first := request()
-		ask(&first)
-		if r := s.releaser(stage, world.Transport(), notify).Deploy(ctx, first); r.Verdict != release.Released {
-			return out, fmt.Errorf("scenario %s: the release before it ended with %s: %s", s.Name, r.Verdict, r.Reason)
-		}
-	}
-	if stage.Start, err = stage.State(); err != nil {
-		return out, err
-	}
-	for name, value := range s.Facts {
-		world.SetFact(name, value)
-	}
-	if err := errors.Join(world.Behave(s.Behave...), world.AddFault(s.Faults...), world.Intervene(s.Events...)); err != nil {
-		return out, fmt.Errorf("scenario %s: %w", s.Name, err)
-	}
-	world.SetReadLag(s.ReadLag)
-
 	calls, start := len(world.Calls()), world.Clock().Now()
 	meanwhile := s.meanwhile(ctx, stage, &out)
-	res, err := s.play(ctx, stage, deploy, func(n release.Note) {
+	verb := s.Verb
+	if verb == nil {
+		verb = (*release.Releaser).Deploy
+	}
+	res, err := s.play(ctx, stage, verb, func(n release.Note) {
 		if notify != nil {
 			notify(n)
 		}
@@ -168,22 +143,70 @@ func Run(ctx context.Context, s Scenario, notify func(release.Note)) (Outcome, e
 		if s.Before != "" && res.Verdict != s.Before {
 			out.Wrong = append(out.Wrong, fmt.Sprintf("the first run ended with %q and not %q: %s", res.Verdict, s.Before, res.Reason))
 		}
-		world.ClearFaults()
-		if s.Next != nil {
-			deploy = s.Next
-		}
-		if s.NextRequest != nil {
-			s.NextRequest(&stage.Request)
-		}
-		res = deploy(s.releaser(stage, stage.World.Transport(), notify), ctx, stage.Request)
+		res = s.again(ctx, stage, verb, notify)
 	}
 	out.Calls, out.Duration = len(world.Calls())-calls, world.Clock().Now().Sub(start)
 	out.Got, out.ExitCode, out.Result, out.Stage = res.Verdict, res.ExitCode, res, stage
 	if res.Verdict != s.Want {
 		out.Wrong = append(out.Wrong, fmt.Sprintf("verdict %q and not %q: %s", res.Verdict, s.Want, res.Reason))
 	}
-	world.ClearFaults()
-	world.SetReadLag(0)
+	out.Wrong = append(out.Wrong, s.check(stage, res)...)
+	return out, nil
+}
+
+// build makes the scenario's world and request.
+func (s Scenario) build() (*Stage, error) {
+	top := Topology()
+	if s.World != nil {
+		s.World(top)
+	}
+	world, err := awssim.New(awssim.Config{Topology: top, Seed: 1})
+	if err != nil {
+		return nil, err
+	}
+	stage := &Stage{World: world, Request: request()}
+	if s.Request != nil {
+		s.Request(&stage.Request)
+	}
+	return stage, stage.Request.Check()
+}
+
+// prepare carries out the releases before, and makes things go wrong from then on.
+func (s Scenario) prepare(ctx context.Context, stage *Stage, notify func(release.Note)) (err error) {
+	world := stage.World
+	for _, ask := range s.First {
+		first := request()
+		ask(&first)
+		if r := s.releaser(stage, world.Transport(), notify).Deploy(ctx, first); r.Verdict != release.Released {
+			return fmt.Errorf("the release before it ended with %s: %s", r.Verdict, r.Reason)
+		}
+	}
+	if stage.Start, err = stage.State(); err != nil {
+		return err
+	}
+	for name, value := range s.Facts {
+		world.SetFact(name, value)
+	}
+	world.SetReadLag(s.ReadLag)
+	return errors.Join(world.Behave(s.Behave...), world.AddFault(s.Faults...), world.Intervene(s.Events...))
+}
+
+// again is the second run, with no faults left.
+func (s Scenario) again(ctx context.Context, stage *Stage, verb Verb, notify func(release.Note)) *release.Result {
+	stage.World.ClearFaults()
+	if s.Next != nil {
+		verb = s.Next
+	}
+	if s.NextRequest != nil {
+		s.NextRequest(&stage.Request)
+	}
+	return verb(s.releaser(stage, stage.World.Transport(), notify), ctx, stage.Request)
+}
+
+// check looks at the world that was left behind.
+func (s Scenario) check(stage *Stage, res *release.Result) (wrong []string) {
+	stage.World.ClearFaults()
+	stage.World.SetReadLag(0)
 	checks := s.Also
 	if !s.Own {
 		checks = append(verdictChecks(res.Verdict), checks...)
@@ -193,10 +216,10 @@ func Run(ctx context.Context, s Scenario, notify func(release.Note)) (Outcome, e
 	}
 	for _, check := range checks {
 		if err := check(stage, res); err != nil {
-			out.Wrong = append(out.Wrong, err.Error())
+			wrong = append(wrong, err.Error())
 		}
 	}
-	return out, nil
+	return wrong
 }
 
 // play runs the release, and interrupts it where the scenario says so.

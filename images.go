@@ -66,11 +66,27 @@ func (b *Build) Export() *dagger.Directory {
 	return ctr.Directory("/out")
 }
 
+// withSecrets gives a container the values that no image may have.
+func (p *planned) withSecrets(ctr *dagger.Container) *dagger.Container {
+	for _, s := range []struct {
+		name  string
+		value *dagger.Secret
+	}{
+		{"COMPOSER_AUTH", p.auth}, {"AWS_SECRET_ACCESS_KEY", p.AwsSecretAccessKey}, {"AWS_SESSION_TOKEN", p.AwsSessionToken},
+		{"AWS_WEB_IDENTITY_TOKEN", p.AwsWebIdentityToken},
+	} {
+		if s.value != nil {
+			ctr = ctr.WithSecretVariable(s.name, s.value)
+		}
+	}
+	return ctr
+}
+
 // assemble puts the images together from the packed layers.
 func (p *planned) assemble(ctx context.Context, done *precompiled, rel build.Release, platform dagger.Platform) (*Build, error) {
 	args := []string{stepBin, "images", "--tree", treeDir, "--results", mckDir + "/images", "--out", "/out", "--compression", p.Compression,
-		"--platform", string(platform), "--plan", mckDir + "/plan.json", "--release", mckDir + "/release.json"}
-	ctr := done.app
+		"--platform", string(platform), "--plan", mckDir + "/plan.json", "--release", mckDir + "/release.json", "--cache", mckDir + "/cache"}
+	ctr := p.withSecrets(p.withCache(done.app))
 	for _, of := range []struct{ name, ref string }{{build.Magento, p.phpRef}, {build.Nginx, p.NginxImage}} {
 		base := dag.Container(dagger.ContainerOpts{Platform: platform}).From(of.ref)
 		origin, err := base.ImageRef(ctx)

@@ -16,6 +16,8 @@ const AppRoot = "var/www/html"
 // Plan is a whole build as data: its steps in an order that respects From.
 type Plan struct {
 	Steps []Step `json:"steps"`
+	// Allowed are the files that may be in an image although they look like secrets.
+	Allowed []store.Allowed `json:"allowed,omitempty"`
 }
 
 // Step returns the step of that name.
@@ -128,6 +130,8 @@ type Store struct {
 	// static content, so that it cannot be reused when one of them changes.
 	StaticDependsOnPHP bool
 	Themes             []Theme
+	// Allowed is the store's allow-list of what looks like a secret.
+	Allowed []store.Allowed
 }
 
 // StoreOf takes what a plan has to know from a store. Themes and locales, where
@@ -143,6 +147,7 @@ func StoreOf(s *store.Store, themes, locales []string) Store {
 		SupplyScopes:       !s.ScopesTold(),
 		MinifiedTemplates:  s.MinifiesHTML(),
 		StaticDependsOnPHP: s.StaticDependsOnPHP(),
+		Allowed:            s.Allowed(),
 	}
 	for _, t := range s.Static(themes, locales) {
 		out.Themes = append(out.Themes, Theme{Area: t.Theme.Area, Code: t.Theme.Code, Locales: t.Locales})
@@ -185,7 +190,7 @@ const (
 
 // left are the paths of a store that no step gets and no image holds: secrets,
 // what belongs to one machine, and what a build makes itself.
-var left = append(store.IgnoredPaths(), ".github", ".gitlab", ".circleci", ".ddev", ".editorconfig", ".gitattributes", ".gitignore", "README.md")
+var left = append(store.IgnoredPaths(), ".github", ".gitlab", ".circleci", ".ddev", ".editorconfig", ".gitattributes", ".gitignore", "README.md", store.AllowFile)
 
 // New makes the plan of a store's build. It fails on a store without themes or
 // on options that make no sense, before anything has run.
@@ -207,7 +212,7 @@ func New(s Store, o Options) (Plan, error) {
 	if shards == ShardsAuto {
 		shards = autoShards(o.CPUs, themes)
 	}
-	p := Plan{Steps: []Step{composerStep(s, o), appStep(s), compileStep(s)}}
+	p := Plan{Steps: []Step{composerStep(s, o), appStep(s), compileStep(s)}, Allowed: s.Allowed}
 	p.Steps = append(p.Steps, staticSteps(s, shards, themes)...)
 	return p, nil
 }

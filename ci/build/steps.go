@@ -52,7 +52,8 @@ func composer(args ...string) Command {
 }
 
 func composerStep(s Store, o Options) Step {
-	exclude := append([]string{"**/auth.json"}, autoload...)
+	// A package that composer has cloned brings its repository.
+	exclude := append([]string{"**/auth.json", "**/.git"}, autoload...)
 	var keep []string
 	if o.StripTests && s.Locked {
 		exclude = append(exclude, tests...)

@@ -84,6 +84,8 @@ type Assembled struct {
 	Base    string        `json:"base"`
 	Summary image.Summary `json:"summary"`
 	Image   v1.Image      `json:"-"`
+
+	own int // how many of its layers are above the base's
 }
 
 // Images puts the two images of a build together: the packed layers, the files
@@ -123,7 +125,7 @@ func (r *Runner) Images(ctx context.Context, tree string, rel build.Release, pla
 		} else if ref, err := image.ParseReference(from.Ref); err == nil && ref.Kind == image.KindRegistry {
 			im.Base = from.Ref
 		}
-		done, err := image.Assemble(from.Image, im, r.Blob)
+		done, err := image.Assemble(spool{from.Image, filepath.Join(r.Results, "bases")}, im, r.Blob)
 		if err != nil {
 			return nil, err
 		}
@@ -131,7 +133,7 @@ func (r *Runner) Images(ctx context.Context, tree string, rel build.Release, pla
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, Assembled{Name: im.Name, Base: cmp.Or(from.From, from.Ref), Summary: summary, Image: done})
+		out = append(out, Assembled{Name: im.Name, Base: cmp.Or(from.From, from.Ref), Summary: summary, Image: done, own: len(im.Layers)})
 	}
 	return out, nil
 }

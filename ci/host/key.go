@@ -296,7 +296,7 @@ const WorkPattern = "work-*"
 // builds that were killed have left there.
 func Prune(cache string, before time.Time) error {
 	var failed error
-	for _, place := range []struct{ dir, names string }{{"steps", "*"}, {"blobs/sha256", "*"}, {installed, "*"}, {".", WorkPattern}} {
+	for _, place := range []struct{ dir, names string }{{"steps", "*"}, {"blobs/sha256", "*"}, {installed, "*"}, {leaksDir, "*"}, {".", WorkPattern}} {
 		entries, err := os.ReadDir(filepath.Join(cache, place.dir))
 		if err != nil {
 			continue

@@ -219,6 +219,9 @@ func some(names []string) string {
 
 // secrets judges files that must not leave the machine they are on.
 func (c *checker) secrets() {
+	if len(c.allowedInvalid) > 0 {
+		c.add(Error, "allow-list", AllowFile, "write a line an entry: a path or pattern, a space, and why what is there is no secret", "%s", strings.Join(c.allowedInvalid, "; "))
+	}
 	if c.hasEnv {
 		c.add(Warning, "env-present", envPath, "keep it out of the repository (.gitignore); the images take these settings from the environment",
 			"it is left out of the build and of the images")

@@ -21,7 +21,7 @@ func IgnoredPaths() []string {
 // Of IgnoredPaths only the presence of env.php and auth.json matters, and vendor when the store is installed.
 func ReadPaths() []string {
 	return []string{
-		"*.json", "**/*patches*.json", "*/composer.json", "composer.lock", "app/etc/config.php", "app/etc/env.php",
+		AllowFile, "*.json", "**/*patches*.json", "*/composer.json", "composer.lock", "app/etc/config.php", "app/etc/env.php",
 		"**/registration.php", "**/theme.xml", "**/etc/module.xml", "**/etc/**/di.xml",
 	}
 }

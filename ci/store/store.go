@@ -56,6 +56,9 @@ type Store struct {
 	broken       []component     // files that cannot be read as what they should be
 	design       bool            // the store's own code takes part in deploying static content
 	ownLocales   bool            // the store's own code adds to the locales that Magento allows
+
+	allowed        []Allowed // of AllowFile
+	allowedInvalid []string  // what is wrong with it
 }
 
 // component is a module and its directory, or what is wrong with a file and the file.
@@ -92,6 +95,10 @@ func Open(fsys fs.FS) (*Store, error) {
 	if s.hasConfig = ok; ok {
 		s.config, s.configErr = parseConfig(src)
 	}
+	if src, _, err = s.read(AllowFile); err != nil {
+		return nil, err
+	}
+	s.allowed, s.allowedInvalid = ParseAllowed(src)
 	for p, there := range map[string]*bool{envPath: &s.hasEnv, authPath: &s.hasAuth} {
 		if *there, err = s.exists(p); err != nil {
 			return nil, err

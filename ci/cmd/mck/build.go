@@ -18,6 +18,7 @@ import (
 	"github.com/magecloudkit/pipeline/ci/host"
 	"github.com/magecloudkit/pipeline/ci/image"
 	"github.com/magecloudkit/pipeline/ci/layer"
+	"github.com/magecloudkit/pipeline/ci/leak"
 	"github.com/magecloudkit/pipeline/ci/machine"
 	"github.com/magecloudkit/pipeline/ci/smoke"
 	"github.com/magecloudkit/pipeline/ci/store"
@@ -208,21 +209,6 @@ func (e *env) environ() []string {
 	return out
 }
 
-// secrets are composer's credentials: COMPOSER_AUTH, Magento's keys, or the
-// store's own auth.json, in this order.
-func (f *buildFlags) secrets(e *env) (map[string]string, error) {
-	get := func(name string) string { v, _ := e.lookup(name); return v }
-	file, err := os.ReadFile(filepath.Join(f.source, "auth.json"))
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("reading the store's auth.json: %w", err)
-	}
-	auth, err := build.ComposerAuth(get("MAGENTO_PUBLIC_KEY"), get("MAGENTO_PRIVATE_KEY"), get("COMPOSER_AUTH"), string(file))
-	if err != nil {
-		return nil, &exitError{exitUsage, err}
-	}
-	return map[string]string{"COMPOSER_AUTH": auth}, nil
-}
-
 // withJob checks the store, lays out a job and hands it to fn.
 // more, if any, adds to what is found out about a store that can be built.
 func (f *buildFlags) withJob(ctx context.Context, e *env, more func(*store.Store, store.PHP) ([]store.Finding, error), fn func(context.Context, *host.Job, *store.Store) error) error {
@@ -253,6 +239,9 @@ func (f *buildFlags) withJob(ctx context.Context, e *env, more func(*store.Store
 	}
 	secrets, err := f.secrets(e)
 	if err != nil {
+		return err
+	}
+	if secrets, err = f.known(e, secrets); err != nil {
 		return err
 	}
 	cache := f.cache
@@ -385,6 +374,8 @@ type built struct {
 	Steps   []host.Result    `json:"steps"`
 	Images  []host.Assembled `json:"images"`
 	Seconds float64          `json:"seconds"`
+	// Secrets is what the search for secrets in the images has found.
+	Secrets leak.Result `json:"secrets"`
 	// Smoke is how the images did when they were run; nil: they were not.
 	Smoke *smoke.Report `json:"smoke,omitempty"`
 }
@@ -483,6 +474,10 @@ func (f *buildFlags) build(ctx context.Context, e *env, im imageFlags) (done bui
 		if err != nil {
 			return err
 		}
+		found, err := j.Runner.SearchSecrets(ctx, tree, images, j.Plan.Allowed)
+		if err != nil {
+			return err
+		}
 		if err := host.WriteLayouts(f.out, r, images); err != nil {
 			return err
 		}
@@ -490,7 +485,7 @@ func (f *buildFlags) build(ctx context.Context, e *env, im imageFlags) (done bui
 		if err != nil {
 			return err
 		}
-		done = built{Release: r, PHP: php, Version: s.MagentoVersion(), Steps: steps, Images: images, Seconds: e.now().Sub(start).Seconds()}
+		done = built{Release: r, PHP: php, Version: s.MagentoVersion(), Steps: steps, Images: images, Secrets: found, Seconds: e.now().Sub(start).Seconds()}
 		return nil
 	})
 	return done, err

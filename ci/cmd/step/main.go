@@ -31,6 +31,16 @@ func main() {
 	}
 }
 
+// secrets are the values that the module gives its containers: composer's to install packages with, and all of them to
+// make sure that no image has them.
+func secrets() map[string]string {
+	out := map[string]string{}
+	for _, name := range []string{"COMPOSER_AUTH", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_WEB_IDENTITY_TOKEN"} {
+		out[name] = os.Getenv(name)
+	}
+	return out
+}
+
 type list []string
 
 func (l *list) String() string     { return strings.Join(*l, ",") }
@@ -78,7 +88,7 @@ func run(ctx context.Context, argv []string) error {
 	}
 	r := &host.Runner{
 		Environ:     os.Environ(),
-		Secrets:     map[string]string{"COMPOSER_AUTH": os.Getenv("COMPOSER_AUTH")},
+		Secrets:     secrets(),
 		Results:     a.results,
 		Earlier:     a.earlier,
 		Cache:       a.cache,
@@ -152,6 +162,9 @@ func images(ctx context.Context, r *host.Runner, a args) error {
 	}
 	done, err := r.Images(ctx, a.tree, rel, a.platform, layers, a.bases)
 	if err != nil {
+		return err
+	}
+	if _, err := r.SearchSecrets(ctx, a.tree, done, plan.Allowed); err != nil {
 		return err
 	}
 	if err := host.WriteArchives(a.out, rel, done); err != nil {

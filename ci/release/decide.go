@@ -47,7 +47,7 @@ func (p *revision) become(edits ecs.Edits, code []string) (same bool, err error)
 
 // is reports whether td is what the revision is to become.
 func (p *revision) is(td *awsecs.DescribeTaskDefinitionOutput) bool {
-	same, err := ecs.Registration(td)
+	same, err := registration(td)
 	return err == nil && len(significant(ecs.Diff(same, p.desired))) == 0
 }
 

@@ -31,7 +31,7 @@ func (a *act) goBack(ctx context.Context, verdict Verdict, reason string) error 
 		return halt(Interrupted, sayInterruptedBeforeReturn, reason)
 	}
 	a.note(LevelInfo, sayRollingBack, reason)
-	targets, end := a.moveBack(ctx, moved)
+	targets, end := a.moveBack(ctx, moved, reason)
 	for _, o := range a.followBack(ctx, targets) {
 		switch o.Verdict {
 		case ecs.Completed:
@@ -70,11 +70,11 @@ func (w wayBack) verdict(asked Verdict, reason string) error {
 
 // moveBack sets services on their way back. One that cannot go is no reason for the
 // others to stay.
-func (a *act) moveBack(ctx context.Context, moved []*service) ([]ecs.Target, wayBack) {
+func (a *act) moveBack(ctx context.Context, moved []*service, reason string) ([]ecs.Target, wayBack) {
 	var targets []ecs.Target
 	end := wayBack{unreachable: true}
 	for _, p := range moved {
-		d, how, err := a.back(ctx, p)
+		d, how, err := a.back(ctx, p, reason)
 		p.res.Rollback = &Rollback{How: how}
 		if err != nil {
 			p.res.Rollback.Verdict, p.res.Rollback.Reason = ecs.Failed, err.Error()
@@ -106,7 +106,7 @@ func (a *act) leftAlone(ctx context.Context, moved []*service, verdict Verdict, 
 		return halt(verdict, sayNoneHadMoved, reason)
 	}
 	for _, p := range moved {
-		d, how, err := a.back(ctx, p)
+		d, how, err := a.back(ctx, p, reason)
 		if err != nil {
 			return halt(NotRolledBack, "%s; service %s: %v", reason, p.name, err)
 		}
@@ -123,7 +123,7 @@ func (a *act) leftAlone(ctx context.Context, moved []*service, verdict Verdict, 
 
 // back sets one service on its way to what it ran before, and returns the
 // deployment that takes it there.
-func (a *act) back(ctx context.Context, p *service) (types.Deployment, string, error) {
+func (a *act) back(ctx context.Context, p *service, why string) (types.Deployment, string, error) {
 	switch p.res.Verdict {
 	case ecs.RolledBack:
 		now, _, err := a.describeServices(ctx, a.req.Cluster, []string{p.name})
@@ -140,6 +140,7 @@ func (a *act) back(ctx context.Context, p *service) (types.Deployment, string, e
 		// Still in flight: stopping it works without a circuit breaker too.
 		d, err := a.stopDeployment(ctx, p)
 		if err == nil {
+			a.record(ctx, p.rev.target, record{at: a.clock.Now(), what: didStop, why: why})
 			return d, "stopped", nil
 		}
 		a.note(LevelWarning, sayNotStoppedAgain, p.name, err, ecs.RevisionName(p.prior))
@@ -152,6 +153,9 @@ func (a *act) back(ctx context.Context, p *service) (types.Deployment, string, e
 		u.configuration = p.svc.DeploymentConfiguration
 	}
 	d, err := a.redeploy(ctx, p, u)
+	if err == nil {
+		a.began(ctx, d, didReturn, why)
+	}
 	return d, "redeployed", err
 }
 

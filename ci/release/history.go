@@ -15,14 +15,20 @@ import (
 
 // Past is one deployment of one service.
 type Past struct {
-	At       time.Time     `json:"at"`
-	Took     time.Duration `json:"took"`
-	Service  string        `json:"service"`
-	Build    string        `json:"build,omitempty"`
-	By       string        `json:"by,omitempty"`
-	Revision string        `json:"revision"`
-	Status   string        `json:"status"` // ECS's
-	Reason   string        `json:"reason,omitempty"`
+	At      time.Time `json:"at"`
+	Seconds float64   `json:"seconds"` // that it took
+	Service string    `json:"service"`
+	// What was done: "deploy", "rollback", "env" (other settings), "return" (a release
+	// failed and went back); "" where that is not recorded, as after another tool.
+	What     string `json:"what,omitempty"`
+	By       string `json:"by,omitempty"`
+	Why      string `json:"why,omitempty"`
+	Build    string `json:"build,omitempty"`
+	Revision string `json:"revision"`
+	Status   string `json:"status"` // ECS's
+	Reason   string `json:"reason,omitempty"`
+	// Stopped is who stopped it, and why.
+	Stopped string `json:"stopped,omitempty"`
 }
 
 // revisionsPerCall is how many service revisions one DescribeServiceRevisions
@@ -58,10 +64,11 @@ func (v *survey) historyOf(ctx context.Context, service string, n int, tds map[s
 		return nil, err
 	}
 	var out []Past
+	next := map[string]time.Time{} // by revision: its deployment after
 	for _, d := range list {
 		past := Past{At: aws.ToTime(d.CreatedAt), Service: service, Status: string(d.Status), Reason: aws.ToString(d.StatusReason)}
 		if d.FinishedAt != nil {
-			past.Took = d.FinishedAt.Sub(past.At).Round(time.Second)
+			past.Seconds = d.FinishedAt.Sub(past.At).Seconds()
 		}
 		arn := revision[aws.ToString(d.TargetServiceRevisionArn)]
 		past.Revision = ecs.RevisionName(arn)
@@ -73,12 +80,35 @@ func (v *survey) historyOf(ctx context.Context, service string, n int, tds map[s
 			tds[arn] = td
 		}
 		if td != nil {
-			past.By = ecs.Tag(td.Tags, TagBy)
 			past.Build = buildOf(td, ecs.Images(td.TaskDefinition.ContainerDefinitions, ownOf(v.req.Repositories, td)))
+			past.tell(td, next[arn])
 		}
+		next[arn] = past.At
 		out = append(out, past)
 	}
 	return out, nil
+}
+
+// freshFor is how long after its registration a revision's first deployment may
+// begin: the database is upgraded in between.
+const freshFor = 2 * time.Hour
+
+// tell fills in what was done, by whom and why, from what is recorded on the
+// revision. What was released before there were records is told by the revision's own
+// tag, for its first deployment alone.
+func (p *Past) tell(td *awsecs.DescribeTaskDefinitionOutput, next time.Time) {
+	began, stopped := recorded(recordsOf(td.Tags), p.At, next)
+	p.What, p.By, p.Why = began.what, began.by, began.why
+	if stopped.what != "" {
+		p.Stopped = "by " + stopped.by
+		if stopped.why != "" {
+			p.Stopped += ": " + stopped.why
+		}
+	}
+	registered := aws.ToTime(td.TaskDefinition.RegisteredAt)
+	if began.what == "" && p.At.Sub(registered) < freshFor && len(recordsOf(td.Tags)) == 0 {
+		p.By = ecs.Tag(td.Tags, TagBy)
+	}
 }
 
 // targetsOf reads which task definition each deployment's service revision names.

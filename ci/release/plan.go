@@ -104,6 +104,14 @@ func (pl *plan) subject() string {
 	return "build " + pl.req.Build
 }
 
+// does is what the release of a plan is called in a revision's records.
+func (pl *plan) does() string {
+	if pl.req.KeepBuild {
+		return didSettings
+	}
+	return didDeploy
+}
+
 // unchanged reports whether the release found everything done.
 func (pl *plan) unchanged() bool {
 	for _, p := range pl.services {

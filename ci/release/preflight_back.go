@@ -44,7 +44,7 @@ func (v *survey) chooseBack(ctx context.Context, p *revision) {
 	}
 	td := target.TaskDefinition
 	p.target = aws.ToString(td.TaskDefinitionArn)
-	if p.desired, err = ecs.Registration(target); err != nil {
+	if p.desired, err = registration(target); err != nil {
 		v.refuse(subject, "", "%v", err)
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
+	"github.com/magecloudkit/pipeline/ci/awssim"
 	"github.com/magecloudkit/pipeline/ci/ecs"
 	"github.com/magecloudkit/pipeline/ci/release"
 	"github.com/magecloudkit/pipeline/ci/release/rehearse"
@@ -293,5 +295,92 @@ func TestMarkersKeepSecrets(t *testing.T) {
 		if err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%v", err)
 		}
+	}
+}
+
+// cloud is a simulated AWS and a Releaser in it.
+func cloud(t *testing.T) (*awssim.World, *release.Releaser) {
+	t.Helper()
+	world, err := awssim.New(awssim.Config{Topology: rehearse.Topology(), Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := world.ClientConfig()
+	client := &http.Client{Transport: world.Transport()}
+	cfg.HTTPClient = client
+	return world, release.New(release.NewClients(cfg), release.Options{Clock: world.Clock(), Random: func() float64 { return 0.5 }, HTTP: client})
+}
+
+// TestHistoryTellsWhoDidWhat releases 301, then 302, returns to 301, has 302 fail by
+// itself, and stops a roll: every row names its own author, whose revision it may be.
+func TestHistoryTellsWhoDidWhat(t *testing.T) {
+	world, r := cloud(t)
+	ctx := context.Background()
+	base := release.Request{
+		Cluster: "production-app", Services: []string{rehearse.Web}, Repositories: []string{"magecloudkit/magento2", "magecloudkit/nginx"},
+		Migrate: release.MigrateNever, NoCacheFlush: true, Rollback: true,
+	}
+	do := func(verb rehearse.Verb, by, build string, want release.Verdict) *release.Result {
+		t.Helper()
+		q := base
+		q.By, q.Build = by, build
+		res := verb(r, ctx, q)
+		if res.Verdict != want {
+			t.Fatalf("%s by %s ended with %s: %s", build, by, res.Verdict, res.Reason)
+		}
+		return res
+	}
+	deploy, rollback := (*release.Releaser).Deploy, (*release.Releaser).Rollback
+	do(deploy, "one", "301", release.Released)
+	do(deploy, "another", "302", release.Released)
+	do(rollback, "a third", "", release.Returned)
+	base.Edits.Env = []ecs.Variable{{Name: "A", Value: "1"}}
+	do((*release.Releaser).EnvChange, "a fourth", "", release.Released)
+	base.Edits.Env = nil
+	if err := world.Behave(awssim.Behavior{Image: "magento2:302", Container: "magento", NeverHealthy: true}); err != nil {
+		t.Fatal(err)
+	}
+	base.Timeout = 3 * time.Minute
+	do(deploy, "a fifth", "302", release.TimedOut)
+
+	past, err := r.History(ctx, base, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, p := range past {
+		got = append(got, strings.TrimSpace(fmt.Sprintf("%s %s by %s", p.What, p.Build, p.By)))
+	}
+	got = got[:len(got)-1] // what there was before
+	want := []string{"deploy 302 by a fifth", "env 301 by a fourth", "rollback 301 by a third", "deploy 302 by another", "deploy 301 by one"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	if !strings.Contains(past[0].Stopped, "a fifth") || past[0].Seconds < 60 {
+		t.Errorf("%+v", past[0])
+	}
+}
+
+// TestStatusTellsWhatReallyRuns leaves a roll that failed where it is.
+func TestStatusTellsWhatReallyRuns(t *testing.T) {
+	world, r := cloud(t)
+	ctx := context.Background()
+	q := release.Request{
+		Cluster: "production-app", Services: []string{rehearse.Web}, Repositories: []string{"magecloudkit/magento2", "magecloudkit/nginx"},
+		Migrate: release.MigrateNever, NoCacheFlush: true, Build: "301", By: "one", Breaker: release.BreakerOn,
+	}
+	if err := world.Behave(awssim.Behavior{Image: "magento2:301", Container: "magento", NeverHealthy: true}); err != nil {
+		t.Fatal(err)
+	}
+	if res := r.Deploy(ctx, q); res.ExitCode == 0 {
+		t.Fatalf("%s: %s", res.Verdict, res.Reason)
+	}
+	st, err := r.Status(ctx, q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := st.Rows[0]
+	if row.Build != "300" || row.Wanted == nil || row.Wanted.Build != "301" || row.State == "steady" {
+		t.Errorf("%+v, wanted %+v", row, row.Wanted)
 	}
 }

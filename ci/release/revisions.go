@@ -193,7 +193,7 @@ func (a *act) reregister(ctx context.Context, p *service, arn string) (string, e
 	if err != nil {
 		return "", err
 	}
-	in, err := ecs.Registration(out)
+	in, err := registration(out)
 	if err != nil {
 		return "", err
 	}

@@ -77,10 +77,14 @@ func (a *act) stopOrRedeploy(ctx context.Context, p *service) (types.Deployment,
 		p.res.Deployment = aws.ToString(primaryOf(&p.svc).Id)
 		back, err := a.stopDeployment(ctx, p)
 		if err == nil {
+			a.record(ctx, aws.ToString(primaryOf(&p.svc).TaskDefinition), record{at: a.clock.Now(), what: didStop, why: didRollback})
 			return back, "stopped", nil
 		}
 		a.note(LevelWarning, sayNotStopped, p.name, err, ecs.RevisionName(p.rev.target))
 	}
 	back, err := a.update(ctx, p, update{taskDefinition: p.rev.target, force: a.req.Force})
+	if err == nil {
+		a.began(ctx, back, didRollback, "")
+	}
 	return back, "redeployed", err
 }

@@ -80,6 +80,7 @@ func (a *act) move(ctx context.Context, todo []*service) ([]ecs.Target, error) {
 		p.res.Deployment = aws.ToString(d.Id)
 		p.res.Runs = p.rev.target
 		targets = append(targets, ecs.TargetOf(p.name, d))
+		a.began(ctx, d, a.does(), "")
 		a.note(LevelInfo, sayBegun, p.name, p.res.Deployment, ecs.RevisionName(p.res.Before), ecs.RevisionName(p.rev.target))
 	}
 	return targets, nil

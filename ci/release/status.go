@@ -3,6 +3,7 @@ package release
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sort"
 	"strings"
@@ -24,8 +25,10 @@ type Status struct {
 
 // StatusRow is a service or a cron rule.
 type StatusRow struct {
-	Kind     string   `json:"kind"` // "service", "cron"
-	Name     string   `json:"name"`
+	Kind string `json:"kind"` // "service", "cron"
+	Name string `json:"name"`
+	// What really runs: of a service, the revision that most of its running tasks are
+	// of; where no task runs, the one that is to.
 	Build    string   `json:"build,omitempty"`
 	Commit   string   `json:"commit,omitempty"` // of the store, as the image's label has it
 	Revision string   `json:"revision"`
@@ -33,8 +36,19 @@ type StatusRow struct {
 	Running  int32    `json:"running"`
 	Desired  int32    `json:"desired"`
 	State    string   `json:"state"` // "steady", "in progress", "failed"; of a rule "enabled", "disabled"
+	// Wanted is the revision that ECS is to bring up, where that is not what runs; Also
+	// are other revisions that tasks run.
+	Wanted *RunningRevision  `json:"wanted,omitempty"`
+	Also   []RunningRevision `json:"also,omitempty"`
 	// Deployments in progress, or left over.
 	Deployments []string `json:"deployments,omitempty"`
+}
+
+// RunningRevision is a revision that tasks run, or are to run.
+type RunningRevision struct {
+	Build    string `json:"build,omitempty"`
+	Revision string `json:"revision"`
+	Tasks    int    `json:"tasks"` // that run
 }
 
 // Status looks at the services and cron rules of a request.
@@ -72,18 +86,30 @@ func (r *Releaser) onlooker(verb string, req Request) *survey {
 
 // statusOfService adds a service's row, and where its tasks differ from it.
 func (v *survey) statusOfService(ctx context.Context, p *service, st *Status, commits map[string]string) {
-	row := v.statusRow(ctx, p.rev, commits)
+	tasks, err := v.tasksOf(ctx, v.req.Cluster, p.name)
+	if err != nil {
+		v.warn("service "+p.name, "", sayTasksUnread, err)
+	}
+	runs := v.running(ctx, p, tasks)
+	row := v.statusRow(ctx, runs[0].rev, commits)
 	row.Kind, row.Name = "service", p.name
 	row.Running, row.Desired, row.State = p.svc.RunningCount, p.svc.DesiredCount, stateOf(&p.svc)
+	if row.Revision != ecs.RevisionName(p.rev.arn()) {
+		row.Wanted = &RunningRevision{Build: v.runningBuild(p.rev), Revision: ecs.RevisionName(p.rev.arn())}
+	}
+	for _, other := range runs[1:] {
+		found := RunningRevision{Build: v.runningBuild(other.rev), Revision: ecs.RevisionName(other.rev.arn()), Tasks: other.tasks}
+		if row.Wanted != nil && row.Wanted.Revision == found.Revision {
+			row.Wanted.Tasks = found.Tasks
+			continue
+		}
+		row.Also = append(row.Also, found)
+	}
 	for _, dep := range p.svc.Deployments {
 		if len(p.svc.Deployments) > 1 || row.State != "steady" {
 			row.Deployments = append(row.Deployments, strings.TrimSpace(fmt.Sprintf(sayDeploymentRow,
 				aws.ToString(dep.Status), ecs.RevisionName(aws.ToString(dep.TaskDefinition)), dep.RunningCount, dep.DesiredCount, dep.FailedTasks, dep.RolloutState)))
 		}
-	}
-	tasks, err := v.tasksOf(ctx, v.req.Cluster, p.name)
-	if err != nil {
-		v.warn("service "+p.name, "", sayTasksUnread, err)
 	}
 	row.Digests = v.digests(tasks)
 	for _, t := range tasks {
@@ -92,6 +118,47 @@ func (v *survey) statusOfService(ctx context.Context, p *service, st *Status, co
 		}
 	}
 	st.Rows = append(st.Rows, row)
+}
+
+// runningTasks is a revision, and how many tasks run it.
+type runningTasks struct {
+	rev   *revision
+	tasks int
+}
+
+// running groups the running tasks of a service by revision, most tasks first; where
+// none runs, it is the revision that the service is to run.
+func (v *survey) running(ctx context.Context, p *service, tasks []types.Task) []runningTasks {
+	counts := map[string]int{}
+	for _, t := range tasks {
+		if aws.ToString(t.LastStatus) == "RUNNING" {
+			counts[aws.ToString(t.TaskDefinitionArn)]++
+		}
+	}
+	var list []runningTasks
+	for _, arn := range slices.Sorted(maps.Keys(counts)) {
+		rev := p.rev
+		if arn != p.rev.arn() {
+			// Not through revision(), which keeps what it reads as a part of the plan.
+			td, err := v.describeTaskDefinition(ctx, arn)
+			if err != nil {
+				v.warn("service "+p.name, "", sayTaskDefinitionUnread, ecs.RevisionName(arn), err)
+				continue
+			}
+			base, err := registration(td)
+			if err != nil {
+				v.warn("service "+p.name, "", "%v", err)
+				continue
+			}
+			rev = &revision{before: td, base: base}
+		}
+		list = append(list, runningTasks{rev, counts[arn]})
+	}
+	slices.SortStableFunc(list, func(a, b runningTasks) int { return b.tasks - a.tasks })
+	if len(list) == 0 {
+		return []runningTasks{{rev: p.rev}}
+	}
+	return list
 }
 
 // stateOf is a service's state in a word.

@@ -250,7 +250,7 @@ func (v *survey) revision(ctx context.Context, name, user string) *revision {
 		v.refuse(user, "", sayTaskDefinitionUnread, ecs.RevisionName(name), err)
 		return nil
 	}
-	base, err := ecs.Registration(out)
+	base, err := registration(out)
 	if err != nil {
 		v.refuse(user, "", "%v", err)
 		return nil

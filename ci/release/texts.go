@@ -117,6 +117,11 @@ const (
 	saySomebodyDeregistered     = "service %s: somebody deregistered %s; registering it again"
 )
 
+// Of what is recorded.
+const (
+	sayNotRecorded = "who did it, and why, is not written on %s: %v"
+)
+
 // Of the database and the cache.
 const (
 	sayTaskBegins         = "%s: a task of %s, container %s"

@@ -308,6 +308,9 @@ func newStatusCommand(e *env) *cobra.Command {
 				digests = append(digests, d[:min(len(d), len("sha256:")+12)])
 			}
 			fmt.Fprintf(t, "%s\t%s\t%s\t%.12s\t%s\t%s\t%s\t%s\n", row.Kind, row.Name, orDash(row.Build), orDash(row.Commit), row.Revision, tasks, row.State, strings.Join(digests, " "))
+			for _, line := range otherRevisions(row) {
+				fmt.Fprintf(t, "\t\t%s\t\t%s\t\t\t\n", orDash(line.Build), line.Revision)
+			}
 			for _, d := range row.Deployments {
 				fmt.Fprintf(t, "\t\t\t\t%s\t\t\t\n", d)
 			}
@@ -322,6 +325,19 @@ func newStatusCommand(e *env) *cobra.Command {
 		}
 		return nil
 	})
+}
+
+// otherRevisions are the lines below a service's own: what else runs, and what ECS is
+// to bring up.
+func otherRevisions(row release.StatusRow) []release.RunningRevision {
+	var lines []release.RunningRevision
+	if w := row.Wanted; w != nil {
+		lines = append(lines, release.RunningRevision{Build: w.Build, Revision: fmt.Sprintf("%s is wanted, %d running", w.Revision, w.Tasks)})
+	}
+	for _, a := range row.Also {
+		lines = append(lines, release.RunningRevision{Build: a.Build, Revision: fmt.Sprintf("%s, %d running", a.Revision, a.Tasks)})
+	}
+	return lines
 }
 
 func orDash(s string) string {
@@ -355,9 +371,15 @@ func newHistoryCommand(e *env) *cobra.Command {
 			return writeJSON(e.stdout, past)
 		}
 		t := tabwriter.NewWriter(e.stdout, 0, 0, 3, ' ', 0)
-		fmt.Fprintln(t, "WHEN\tSERVICE\tBUILD\tREVISION\tSTATUS\tTOOK\tBY")
+		fmt.Fprintln(t, "WHEN\tSERVICE\tWHAT\tBUILD\tREVISION\tSTATUS\tTOOK\tBY")
 		for _, p := range past {
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.At.UTC().Format("2006-01-02 15:04:05"), p.Service, orDash(p.Build), p.Revision, p.Status, p.Took, orDash(p.By))
+			took := time.Duration(p.Seconds * float64(time.Second)).Round(time.Second)
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.At.UTC().Format("2006-01-02 15:04:05"), p.Service, orDash(p.What), orDash(p.Build), p.Revision, p.Status, took, orDash(p.By))
+			for _, why := range []struct{ title, text string }{{"why", p.Why}, {"stopped", p.Stopped}} {
+				if why.text != "" {
+					fmt.Fprintf(t, "\t%s: %s\n", why.title, why.text)
+				}
+			}
 		}
 		return t.Flush()
 	})

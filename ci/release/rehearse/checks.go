@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -349,6 +350,7 @@ func everyFieldKept(s *Stage, _ *release.Result) error {
 	if err != nil {
 		return err
 	}
+	b.Tags = slices.DeleteFunc(b.Tags, func(t types.Tag) bool { return strings.HasPrefix(aws.ToString(t.Key), release.TagDeployment) })
 	changes := ecs.Diff(a, b)
 	for _, t := range []string{release.TagBuild, release.TagBy, release.TagReplaces} {
 		changes = changes.Without("tags." + t)

@@ -8,7 +8,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help engine check lock composer precompile build get-ecr push cleanup \
+.PHONY: help engine check lock composer precompile build get-ecr push inspect cleanup \
 	deploy report rollback status verify diff history rehearse demo test lint packages e2e
 
 ENGINE ?= dagger
@@ -52,6 +52,7 @@ verb = $(call run,$(mck) $(1) $(2) $(3))
 # mck reads variables by itself, but for those that only make has.
 aws = $(call run,$(mck) $(1) $(host-$(1)) $(2))
 push-only = --images="$$OUT"
+inspect-only = --images="$$OUT"
 rehearse-only = --all
 export-store = --out="$$OUT"
 build-only = --out="$$OUT" $(call flag,--php-base,PHP_IMAGE) $(call flag,--nginx-base,NGINX_IMAGE)
@@ -75,6 +76,8 @@ export-store = export --path="$$OUT/store" --wipe
 provenance = $(call flag,--revision-time,REVISION_TIME) $(call flag,--repository,REPOSITORY)
 build-only = $(provenance) summary
 push-only = $(commit) $(provenance)
+inspect-only = $(push-only)
+inspect-default = --build-num=latest
 
 engine:
 	@command -v $(DAGGER) >/dev/null 2>&1 || { \
@@ -112,6 +115,9 @@ get-ecr: engine ## Print the registry's address: make push AWS_ECR_URL=$(make -s
 
 push: engine ## Push the images: make push BUILD_NUM=42 AWS_ECR_URL=…
 	$(call aws,push,$(if $(call first,BUILD_NUM CIRCLE_BUILD_NUM),,--build-num=latest) $(push-only),$(steps))
+
+inspect: engine ## Show what is in the images, and what differs: make inspect AGAINST=299
+	$(call aws,inspect,$(if $(call first,BUILD_NUM CIRCLE_BUILD_NUM),,$(inspect-default)) $(inspect-only),$(steps))
 
 cleanup: engine ## Show which old images nothing needs; ARGS=--yes deletes them
 	$(call aws,cleanup)

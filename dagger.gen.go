@@ -1625,6 +1625,90 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 				}
 			}
 			return (*Magecloudkit).History(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, last, asJson)
+		case "Inspect":
+			var parent Magecloudkit
+			err = json.Unmarshal(parentJSON, &parent)
+			if err != nil {
+				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
+			}
+			var prefix string
+			if inputArgs["prefix"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["prefix"]), &prefix)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg prefix", err))
+				}
+			}
+			var buildNum string
+			if inputArgs["buildNum"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["buildNum"]), &buildNum)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg buildNum", err))
+				}
+			}
+			var revision string
+			if inputArgs["revision"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["revision"]), &revision)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg revision", err))
+				}
+			}
+			var revisionTime int
+			if inputArgs["revisionTime"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["revisionTime"]), &revisionTime)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg revisionTime", err))
+				}
+			}
+			var contentVersion string
+			if inputArgs["contentVersion"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["contentVersion"]), &contentVersion)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg contentVersion", err))
+				}
+			}
+			var repository string
+			if inputArgs["repository"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["repository"]), &repository)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg repository", err))
+				}
+			}
+			var platform dagger.Platform
+			if inputArgs["platform"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["platform"]), &platform)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg platform", err))
+				}
+			}
+			var against string
+			if inputArgs["against"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["against"]), &against)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg against", err))
+				}
+			}
+			var largest int
+			if inputArgs["largest"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["largest"]), &largest)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg largest", err))
+				}
+			}
+			var files bool
+			if inputArgs["files"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["files"]), &files)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg files", err))
+				}
+			}
+			var asJson bool
+			if inputArgs["asJson"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["asJson"]), &asJson)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
+				}
+			}
+			return (*Magecloudkit).Inspect(&parent, ctx, prefix, buildNum, revision, revisionTime, contentVersion, repository, platform, against, largest, files, asJson)
 		case "Lock":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)

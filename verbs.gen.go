@@ -128,6 +128,69 @@ func (m *Magecloudkit) Push(
 	})
 }
 
+// Show what is in a build's images, layer by layer, and what differs from another build.
+//
+// Builds them first, if that is not done. The other build may be one that the
+// registry has (--against=299).
+//
+// +cache="never"
+func (m *Magecloudkit) Inspect(
+	ctx context.Context,
+	// First part of the repositories' names.
+	//
+	// +default="magecloudkit"
+	prefix string,
+	// Number of the build; one that --images does not hold is looked for in the registry.
+	buildNum string,
+	// The commit that is built; it stands in REVISION.txt and in the images' labels.
+	//
+	// +optional
+	revision string,
+	// Time of that commit, in seconds since 1970 (git log -1 --format=%ct). With it the same commit gives the same images, bit for bit. Default: now.
+	//
+	// +optional
+	revisionTime int,
+	// Version in the URLs of static files. Default: the time of the commit.
+	//
+	// +optional
+	contentVersion string,
+	// URL of the store's repository, for the images' labels.
+	//
+	// +optional
+	repository string,
+	// Platform of the images, as linux/arm64. Default: the engine's.
+	//
+	// +optional
+	platform dagger.Platform,
+	// Say what differs from this build: its number, a directory with its images, or an image's reference.
+	//
+	// +optional
+	against string,
+	// How many files to list as the largest, and of each kind as those that differ.
+	//
+	// +default=10
+	largest int,
+	// List every file of every layer.
+	//
+	// +optional
+	files bool,
+	// Print the result as one JSON document.
+	//
+	// +optional
+	asJson bool,
+) (string, error) {
+	c := verb("inspect")
+	c.text("prefix", prefix)
+	c.text("build-num", buildNum)
+	c.text("against", against)
+	c.number("largest", largest)
+	c.on("files", files)
+	c.on("json", asJson)
+	return m.built(ctx, c, func(ctx context.Context) (*Build, error) {
+		return m.Build(ctx, buildNum, revision, revisionTime, contentVersion, repository, platform)
+	})
+}
+
 // Delete old images from Amazon ECR that nothing can still need.
 //
 // It shows what it would delete, and what is kept because of what, and deletes

@@ -18,6 +18,12 @@ dagger-push = $(call flag,--prefix,MCK_REPOSITORY_PREFIX) \
 	$(call flag,--create,MCK_CREATE_REPOSITORIES) \
 	$(call flag,--jobs,MCK_PUSH_JOBS)
 
+dagger-inspect = $(call flag,--prefix,MCK_REPOSITORY_PREFIX) \
+	$(call flag,--build-num,BUILD_NUM) \
+	$(call flag,--against,AGAINST MCK_AGAINST)
+
+host-inspect = $(call flag,--against,AGAINST)
+
 dagger-cleanup = $(call flag,--regions,MCK_REGIONS) \
 	$(call flag,--cluster,MCK_CLUSTERS) \
 	$(call flag,--prefix,MCK_REPOSITORY_PREFIX) \

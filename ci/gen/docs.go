@@ -16,7 +16,7 @@ var shown = []struct {
 	verbs []string // nil: those of AWS itself
 }{
 	{"aws", nil},
-	{"registry", []string{"get-ecr", "push", "cleanup"}},
+	{"registry", []string{"get-ecr", "push", "inspect", "cleanup"}},
 	{"release", []string{"deploy", "rollback", "history", "run", "env set", "rehearse", "simulate"}},
 }
 

@@ -35,9 +35,10 @@ var beyond = map[string]string{
 	"--report":  "every release writes its page, and the function report hands it out",
 	"--all":     "it is what rehearse does if nothing else is said",
 
-	"MCK_IMAGES": "push builds the images itself",
-	"BUILD_NUM":  "a change of the environment keeps the build",
-	"MCK_FROM":   "a change of the environment keeps the build",
+	"MCK_IMAGES":       "push builds the images itself",
+	"--image-platform": "inspect has the platform that it builds the images for",
+	"BUILD_NUM":        "a change of the environment keeps the build",
+	"MCK_FROM":         "a change of the environment keeps the build",
 
 	"CIRCLECI":                 "no container has the program circleci",
 	"MCK_CIRCLECI_ENVIRONMENT": "no container has the program circleci",

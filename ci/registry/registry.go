@@ -18,6 +18,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/magecloudkit/pipeline/ci/registry/ecrhost"
 )
@@ -112,6 +113,27 @@ func New(host string, o Options) (*Registry, error) {
 		return nil, err
 	}
 	return r, nil
+}
+
+// Image opens an image of the registry, by what stands behind its address: "magecloudkit/magento2:300" or
+// "magecloudkit/magento2@sha256:…". Of an image for several platforms it is that for the given one ("linux/amd64").
+func (r *Registry) Image(ctx context.Context, what, platform string) (v1.Image, error) {
+	ref, err := name.ParseReference(r.host.RegistryStr()+"/"+what, r.names...)
+	if err != nil {
+		return nil, fmt.Errorf("%q is not an image of a registry: %w", what, err)
+	}
+	p, err := v1.ParsePlatform(platform)
+	if err != nil {
+		return nil, fmt.Errorf("platform %q is not of the form linux/amd64", platform)
+	}
+	d, err := remote.Get(ref, append(r.options(ctx), remote.WithPlatform(*p))...)
+	if notFound(err) {
+		return nil, fmt.Errorf("the registry has no image %s", ref)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w%s", ref, err, r.hint(err))
+	}
+	return d.Image()
 }
 
 func (r *Registry) progressf(format string, args ...any) { r.o.Progress(fmt.Sprintf(format, args...)) }

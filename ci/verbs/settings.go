@@ -38,6 +38,20 @@ type Push struct {
 	JSON
 }
 
+// Inspect is the settings of inspect.
+type Inspect struct {
+	config.AWS
+	Registry string `env:"AWS_ECR_URL" flag:"registry" dagger:"^awsEcrUrl" doc:"address of the registry; the account's ECR if not set"`
+	Prefix   string `env:"MCK_REPOSITORY_PREFIX,default=magecloudkit" flag:"prefix" doc:"first part of the repositories' names"`
+	BuildNum string `env:"BUILD_NUM" flag:"build-num" dagger:",required" doc:"number of the build; one that --images does not hold is looked for in the registry"`
+	Against  string `env:"MCK_AGAINST" flag:"against" make:"AGAINST" doc:"say what differs from this build: its number, a directory with its images, or an image's reference"`
+	Images   string `env:"MCK_IMAGES,default=out" flag:"images" dagger:"-" doc:"directory with an OCI layout for each image, as build leaves it"`
+	Platform string `flag:"image-platform" default:"linux/amd64" dagger:"-" doc:"platform, of images that there are for several"`
+	Largest  int    `flag:"largest" default:"10" doc:"how many files to list as the largest, and of each kind as those that differ"`
+	Files    bool   `flag:"files" doc:"list every file of every layer"`
+	JSON
+}
+
 // Cleanup is the settings of cleanup.
 type Cleanup struct {
 	config.AWS

@@ -53,6 +53,27 @@ the account's own ECR.`,
 			Make: true,
 		},
 		{
+			Name: "inspect", Short: "Show what is in a build's images, layer by layer, and what differs from another build",
+			Long: `inspect lists the layers of the images that 'mck build' left, or of those that the
+registry has under --build-num: size, files, the largest of them. With --against it
+says which files and settings differ from another build, and how much a host that
+has the other one downloads.
+
+  mck inspect --against 299
+  mck inspect --build-num 300 --against 299
+  mck inspect oci:out/nginx registry.example/shop/magento2:300
+
+Exit codes: 0 shown; 2 usage or settings; 1 an image could not be read.`,
+			Settings: &Inspect{},
+			Args:     Args{Usage: "[IMAGE...]"},
+			Dagger: &Function{
+				Build: true,
+				Doc: `Builds them first, if that is not done. The other build may be one that the
+registry has (--against=299).`,
+			},
+			Make: true,
+		},
+		{
 			Name: "cleanup", Short: "Delete old images from Amazon ECR that nothing can still need",
 			Long: `cleanup shows which images of the two repositories could be deleted, and why the
 others are kept; with --yes it deletes them.

@@ -125,6 +125,7 @@ words, as the Dagger module's functions, with no container engine.
 		newBuildCommand(e),
 		newGetECRCommand(e),
 		newPushCommand(e),
+		newInspectCommand(e),
 		newSmokeCommand(e),
 		newCleanupCommand(e),
 		newSimulateCommand(e),

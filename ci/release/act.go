@@ -16,6 +16,9 @@ type act struct {
 
 	migrated bool // setup:upgrade ended with success
 	touched  bool // setup:upgrade was started
+	// upgrading is the task of a setup:upgrade whose end this run has not seen: cron
+	// stays off, and who runs the same command again waits for it.
+	upgrading string
 }
 
 // conclude is the end of everything that changes services: cron is enabled
@@ -96,6 +99,8 @@ func (a *act) state() []string {
 		lines = append(lines, "database: upgraded; going back to older code does not take that back")
 	case a.res.Verb == "rollback":
 		lines = append(lines, "database: left as it is")
+	case a.upgrading != "":
+		lines = append(lines, fmt.Sprintf(sayUpgradeStillRuns, ecs.TaskID(a.upgrading)))
 	case a.touched:
 		lines = append(lines, "database: setup:upgrade was started and did not end well; look at its log before the next release")
 	}

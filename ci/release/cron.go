@@ -106,6 +106,12 @@ func (a *act) cronJobs(ctx context.Context, family string) (int, error) {
 // release that was refused: that run may be alive.
 func (a *act) resumeCron(ctx context.Context, v Verdict) error {
 	ctx = context.WithoutCancel(ctx)
+	if a.upgrading = a.unfinishedUpgrade(ctx); a.upgrading != "" {
+		if v.ExitCode() != 0 {
+			return nil // the state tells
+		}
+		return fmt.Errorf(sayCronWaitsForUpgrade, ecs.TaskID(a.upgrading))
+	}
 	var errs []error
 	for _, c := range a.crons {
 		if !c.paused && (!c.marked || v == Refused) {

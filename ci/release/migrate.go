@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -99,6 +100,26 @@ func (a *act) migrate(ctx context.Context) error {
 	return a.upgrade(ctx, "")
 }
 
+// unfinishedUpgrade finds a task that upgrades the database, whatever started it. It
+// asks only where a rule is disabled on account of one and this run has not seen how
+// that ended.
+func (a *act) unfinishedUpgrade(ctx context.Context) string {
+	if a.upgrading != "" || a.touched || !slices.ContainsFunc(a.crons, func(c *cronRule) bool { return c.left }) {
+		return a.upgrading
+	}
+	tasks, err := a.runner().Running(ctx, a.req.Cluster, startedByUpgrade)
+	if err != nil {
+		a.note(LevelWarning, sayUpgradeUnread, err)
+		return ""
+	}
+	for _, t := range tasks {
+		if slices.ContainsFunc(a.revs, func(p *revision) bool { return p.family() == ecs.Family(aws.ToString(t.TaskDefinitionArn)) }) {
+			return aws.ToString(t.TaskArn)
+		}
+	}
+	return ""
+}
+
 // runningUpgrade finds a task that upgrades the database right now.
 func (a *act) runningUpgrade(ctx context.Context) (string, error) {
 	tasks, err := a.runner().Running(ctx, a.req.Cluster, startedByUpgrade)
@@ -180,8 +201,10 @@ func (a *act) upgrade(ctx context.Context, running string) error {
 		a.migrated = true
 		return nil
 	case ecs.TaskInterrupted:
+		a.upgrading = end.ARN
 		return halt(Interrupted, sayUpgradeInterrupted, name, end.Reason)
 	case ecs.TaskUnknown:
+		a.upgrading = end.ARN
 		return halt(Broken, sayServicesUntouched, name, end.Reason)
 	case ecs.TaskNotPlaced, ecs.TaskNotStarted:
 		a.touched = false

@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/magecloudkit/pipeline/ci/awssim"
+	"github.com/magecloudkit/pipeline/ci/ecs"
 	"github.com/magecloudkit/pipeline/ci/release"
 )
 
@@ -90,7 +91,8 @@ func interruptions() []Scenario {
 		Scenario{Name: "killed between marking cron and pausing it: the mark does not stay", Want: released, Facts: databaseIsOld, SignalOn: "events:TagResource", Crash: true, Again: true, NextRequest: noMigration, Also: checks(noMark)},
 		Scenario{Name: "a long cron job is waited for before the upgrade", Want: released, Facts: databaseIsOld, Behave: behave{{Family: "production-cron", Standalone: true, Container: "magento", ExitAfter: d(3 * minute), Exit: aws.Int32(0)}}, World: func(t *awssim.Topology) { t.Rules[0].Schedule = "cron(1 * * * ? *)" }, Events: events{at(20*second, "ecs:RunTask", cronJob)}, Also: checks(upgradeAfter(3 * minute))},
 		Scenario{Name: "a cron job without end does not keep the upgrade", Want: released, Facts: databaseIsOld, Behave: behave{{Family: "production-cron", Standalone: true, Container: "magento", ExitAfter: d(9 * time.Hour), Exit: aws.Int32(0)}}, Events: events{at(20*second, "ecs:RunTask", cronJob)}, Also: checks(upgradeAfter(5 * minute))},
-		Scenario{Name: "interrupted in the upgrade", Want: interrupted, SignalOn: "ecs:DescribeTasks", SignalAt: 8, Facts: databaseIsOld, Also: checks(ServicesUntouched, CronUntouched)},
+		Scenario{Name: "interrupted in the upgrade", Want: interrupted, SignalOn: "ecs:DescribeTasks", SignalAt: 8, Facts: databaseIsOld, Own: true, Also: checks(ServicesUntouched, cronDisabled, said("setup:upgrade still runs, as task"), said("DISABLED"))},
+		Scenario{Name: "interrupted in the upgrade, and settings changed meanwhile", Want: incomplete, SignalOn: "ecs:DescribeTasks", SignalAt: 8, Facts: databaseIsOld, Again: true, Before: interrupted, Next: (*release.Releaser).EnvChange, NextRequest: func(r *release.Request) { r.Edits.Env = []ecs.Variable{{Name: "A", Value: "1"}} }, Behave: task("setup:upgrade", awssim.Behavior{ExitAfter: d(time.Hour), Exit: aws.Int32(0)}), Own: true, Also: checks(cronDisabled, said("still runs, as task"))},
 		Scenario{Name: "killed before cron is enabled again, and run again", Want: released, SignalOn: "events:EnableRule", Crash: true, Again: true, Facts: databaseIsOld},
 		Scenario{Name: "interrupted, and the rest of the roll fails", Want: rolledBack, Behave: crashLoop, SignalOn: "ecs:UpdateService", SignalAt: 2, Again: true, Before: interrupted},
 	)

@@ -709,7 +709,7 @@ func (p *planned) withStep(ctx context.Context, ctr *dagger.Container) (*dagger.
 		return nil, err
 	}
 	return ctr.WithUser("root").WithWorkdir(treeDir).WithoutEntrypoint().
-		WithFile(stepBin, tool("step", platform, "ci/build", "ci/host", "ci/image", "ci/layer", "ci/leak", "ci/store")), nil
+		WithFile(stepBin, tool("step", platform, "ci/build", "ci/host", "ci/image", "ci/layer", "ci/leak", "ci/patch", "ci/store")), nil
 }
 
 // builder is the container that builds the store: its PHP, composer, and what

@@ -56,6 +56,10 @@ type Step struct {
 	// MustExist names what the commands have to leave, and what it means when
 	// it is missing in spite of an exit code of 0.
 	MustExist []Expectation `json:"mustExist,omitempty"`
+	// Patched has the patches of the store's m2-hotfixes applied after the
+	// commands, and fails the step when a patch that the store declares is not in
+	// the code then.
+	Patched bool `json:"patched,omitempty"`
 	// Layers are packed from the tree once the commands are done.
 	Layers []layer.Spec `json:"layers,omitempty"`
 	// Reuse says what the step's layers follow from; nil: it runs every time.

@@ -65,11 +65,14 @@ func composerStep(s Store, o Options) Step {
 	}
 	install := composer("install", "--no-dev", "--prefer-dist", "--no-interaction", "--no-progress", "--no-ansi", "--optimize-autoloader")
 	install.Secrets = []string{"COMPOSER_AUTH"}
+	// Else cweagans/composer-patches 1 goes on without a patch that does not fit.
+	install.Env["COMPOSER_EXIT_ON_PATCH_FAILURE"] = "1"
 	st := Step{
 		Name:     Composer,
 		Title:    "install packages",
 		Overlay:  &inputs,
 		Commands: []Command{install},
+		Patched:  true,
 		MustExist: []Expectation{{
 			Path: "bin/magento",
 			Else: "composer exited 0, but no package put bin/magento there. magento-composer-installer copies it from the base package: " +

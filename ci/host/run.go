@@ -207,6 +207,11 @@ func (r *Runner) run(ctx context.Context, step build.Step, tree, key string, sta
 			return Result{}, &StepError{Step: step.Name, Cause: "there is no " + e.Path, Hint: e.Else}
 		}
 	}
+	if step.Patched {
+		if err := r.patched(step.Name, tree); err != nil {
+			return Result{}, err
+		}
+	}
 	res := Result{Step: step.Name, Key: key, Layers: []layer.Descriptor{}}
 	for _, spec := range step.Layers {
 		d, err := r.Pack(ctx, tree, spec)

@@ -32,6 +32,7 @@ func (s *Store) Check(o Options) Report {
 	c.project()
 	c.locked()
 	c.plugins()
+	c.patches()
 	c.credentials()
 	c.platform()
 	c.configured()

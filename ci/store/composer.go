@@ -114,6 +114,7 @@ func (r *repositories) UnmarshalJSON(b []byte) error {
 type lockFile struct {
 	ContentHash string          `json:"content-hash"`
 	Packages    []lockedPackage `json:"packages"`
+	Development []lockedPackage `json:"packages-dev"`
 	Platform    links           `json:"platform"`
 }
 

@@ -71,21 +71,30 @@ func isTerminal(f *os.File) bool {
 
 // run executes one command line and returns the process's exit code.
 func run(ctx context.Context, e *env, args []string) int {
-	root := newRoot(e)
+	out := &counted{Writer: e.stdout}
+	with := *e
+	with.stdout = out
+	root := newRoot(&with)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0
 	}
+	code := 1
 	var exit *exitError
 	if errors.As(err, &exit) {
-		if exit.err != nil {
-			fmt.Fprintf(e.stderr, "mck: %v\n", exit.err)
+		if code = exit.code; exit.err == nil { // it has been reported
+			return code
 		}
-		return exit.code
+		err = exit.err
 	}
 	fmt.Fprintf(e.stderr, "mck: %v\n", err)
-	return 1
+	if out.n == 0 && wantsJSON(args) {
+		if err := writeJSON(e.stdout, failed(cmd, code, err.Error())); err != nil {
+			fmt.Fprintf(e.stderr, "mck: %v\n", err)
+		}
+	}
+	return code
 }
 
 func newRoot(e *env) *cobra.Command {

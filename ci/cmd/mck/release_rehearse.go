@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"text/tabwriter"
@@ -15,84 +16,124 @@ import (
 
 func newRehearseCommand(e *env) *cobra.Command {
 	return verb(e, "rehearse", cobra.NoArgs, func(cmd *cobra.Command, e *env, s *verbs.Rehearse, _ []string) error {
-		ctx := cmd.Context()
-		name, report, asJSON := s.Scenario, s.Report, s.JSON.JSON
 		scenarios := rehearse.Scenarios()
 		var notify func(release.Note)
 		switch {
 		case s.List:
-			for _, s := range scenarios {
-				if _, err := fmt.Fprintf(e.stdout, "%-17s %s\n", s.Want, s.Name); err != nil {
-					return err
-				}
-			}
-			return nil
-		case name != "":
-			s, err := rehearse.Find(name)
+			return listScenarios(e, scenarios, s.JSON.JSON)
+		case s.Scenario != "":
+			one, err := rehearse.Find(s.Scenario)
 			if err != nil {
 				return &exitError{exitUsage, err}
 			}
-			scenarios = []rehearse.Scenario{s}
-			var start time.Time
-			notify = func(n release.Note) {
-				if start.IsZero() {
-					start = n.At
-				}
-				printNote(e.stderr, n, n.At.Sub(start))
-			}
+			scenarios, notify = []rehearse.Scenario{one}, rehearsed(e)
 		case !s.All:
 			return &exitError{exitUsage, errors.New("say what to rehearse: --scenario NAME, --all, or --list")}
 		}
-		var outcomes []rehearse.Outcome
-		wrong := 0
-		t := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
-		if !asJSON {
-			fmt.Fprintln(t, "\tEXPECTED\tACTUAL\tCALLS\tTIME\tSCENARIO")
+		outcomes, err := rehearseAll(cmd.Context(), e, s, scenarios, notify)
+		if err != nil {
+			return err
 		}
-		for _, s := range scenarios {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			o, err := rehearse.Run(ctx, s, notify)
-			if err != nil {
-				return err
-			}
-			outcomes = append(outcomes, o)
-			mark := "ok"
-			if !o.OK() {
-				mark = "WRONG"
-				wrong++
-			}
-			if name != "" && !asJSON {
-				fmt.Fprintf(e.stderr, "%s\n", o.Result.Summary())
-			}
-			if report != "" && name != "" {
-				if err := writeReport(report, o.Result); err != nil {
-					return err
-				}
-			}
-			if !asJSON {
-				fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\n", mark, o.Want, o.Got, o.Calls, o.Duration.Round(time.Second), o.Scenario)
-				for _, w := range o.Wrong {
-					fmt.Fprintf(t, "\t\t\t\t\t  %s\n", w)
-				}
-			}
-		}
-		if asJSON {
-			if err := writeJSON(e.stdout, outcomes); err != nil {
-				return err
-			}
+		if s.JSON.JSON {
+			err = writeJSON(e.stdout, outcomes)
 		} else {
-			if err := t.Flush(); err != nil {
-				return err
-			}
-			if _, err := fmt.Fprintf(e.stdout, "%d scenarios, %d wrong\n", len(outcomes), wrong); err != nil {
-				return err
-			}
+			err = printOutcomes(e, outcomes)
 		}
-		if wrong > 0 {
+		if err == nil && wrongOf(outcomes) > 0 {
 			return &exitError{code: 1}
 		}
-		return nil
+		return err
 	})
+}
+
+// listed is a scenario as --list shows it.
+type listed struct {
+	Scenario string          `json:"scenario"`
+	Want     release.Verdict `json:"want"`
+}
+
+func listScenarios(e *env, scenarios []rehearse.Scenario, asJSON bool) error {
+	var list []listed
+	for _, s := range scenarios {
+		list = append(list, listed{s.Name, s.Want})
+	}
+	if asJSON {
+		return writeJSON(e.stdout, list)
+	}
+	for _, s := range list {
+		if _, err := fmt.Fprintf(e.stdout, "%-17s %s\n", s.Want, s.Scenario); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rehearsed prints what happens in a scenario, by its own clock.
+func rehearsed(e *env) func(release.Note) {
+	var start time.Time
+	return func(n release.Note) {
+		if start.IsZero() {
+			start = n.At
+		}
+		printNote(e.stderr, n, n.At.Sub(start))
+	}
+}
+
+// rehearseAll plays scenarios. Of a single one the summary is shown, and the report
+// written.
+func rehearseAll(ctx context.Context, e *env, s *verbs.Rehearse, scenarios []rehearse.Scenario, notify func(release.Note)) ([]rehearse.Outcome, error) {
+	var outcomes []rehearse.Outcome
+	for _, scenario := range scenarios {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		o, err := rehearse.Run(ctx, scenario, notify)
+		if err != nil {
+			return nil, err
+		}
+		outcomes = append(outcomes, o)
+		if s.Scenario == "" {
+			continue
+		}
+		if !s.JSON.JSON {
+			fmt.Fprintf(e.stderr, "%s\n", o.Result.Summary())
+		}
+		if s.Report != "" {
+			if err := writeReport(s.Report, o.Result); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return outcomes, nil
+}
+
+func wrongOf(outcomes []rehearse.Outcome) int {
+	n := 0
+	for _, o := range outcomes {
+		if !o.OK() {
+			n++
+		}
+	}
+	return n
+}
+
+func printOutcomes(e *env, outcomes []rehearse.Outcome) error {
+	t := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "\tEXPECTED\tACTUAL\tCALLS\tTIME\tSCENARIO")
+	for _, o := range outcomes {
+		mark := "ok"
+		if !o.OK() {
+			mark = "WRONG"
+		}
+		took := time.Duration(o.Seconds * float64(time.Second)).Round(time.Second)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\n", mark, o.Want, o.Got, o.Calls, took, o.Scenario)
+		for _, w := range o.Wrong {
+			fmt.Fprintf(t, "\t\t\t\t\t  %s\n", w)
+		}
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(e.stdout, "%d scenarios, %d wrong\n", len(outcomes), wrongOf(outcomes))
+	return err
 }

@@ -324,3 +324,50 @@ func TestReleaseSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestJSONIsOneDocumentAlways asks for JSON of verbs that end well, are refused, fail
+// and cannot be taken.
+func TestJSONIsOneDocumentAlways(t *testing.T) {
+	_, vars := cloud(t)
+	gone := map[string]string{"AWS_MAX_ATTEMPTS": "1"}
+	for k, v := range vars {
+		if _, ok := gone[k]; !ok {
+			gone[k] = v
+		}
+	}
+	gone["AWS_ENDPOINT_URL"] = "http://127.0.0.1:1"
+	for _, c := range []struct {
+		vars map[string]string
+		args string
+		code int
+	}{
+		{vars, "status", 0},
+		{vars, "history", 0},
+		{vars, "env list", 0},
+		{vars, "rehearse --list", 0},
+		{vars, "deploy --build-num 399", 3},
+		{vars, "deploy --build-num 299", 3},
+		{vars, "deploy --nonsense", 2},
+		{nil, "deploy", 2},
+		{nil, "status", 2},
+		{nil, "rehearse", 2},
+		{nil, "check --source /nowhere", 2},
+		{vars, "status --service nobody", 1},
+		{gone, "status", 1},
+		{gone, "history", 1},
+	} {
+		code, out, errs := mck(t, c.vars, append(strings.Fields(c.args), "--json")...)
+		d := json.NewDecoder(strings.NewReader(out))
+		var document any
+		if err := d.Decode(&document); err != nil || d.More() {
+			t.Errorf("%s: stdout is not one document (%v):\n%s%s", c.args, err, out, errs)
+			continue
+		}
+		if code != c.code {
+			t.Errorf("%s: exit code %d and not %d:\n%s%s", c.args, code, c.code, out, errs)
+		}
+		if m, ok := document.(map[string]any); code != 0 && (!ok || m["exitCode"] != float64(code) || m["reason"] == "" || m["verdict"] == "") {
+			t.Errorf("%s: %v", c.args, document)
+		}
+	}
+}

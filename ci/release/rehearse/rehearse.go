@@ -96,8 +96,8 @@ type Outcome struct {
 	Got      release.Verdict `json:"got"`
 	ExitCode int             `json:"exitCode"`
 	Calls    int             `json:"calls"`
-	// Duration is simulated.
-	Duration time.Duration `json:"duration"`
+	// Seconds that it took, on the simulated clock.
+	Seconds float64 `json:"seconds"`
 	// Wrong is what differs from what was expected.
 	Wrong  []string        `json:"wrong,omitempty"`
 	Result *release.Result `json:"-"`
@@ -145,7 +145,7 @@ func Run(ctx context.Context, s Scenario, notify func(release.Note)) (Outcome, e
 		}
 		res = s.again(ctx, stage, verb, notify)
 	}
-	out.Calls, out.Duration = len(world.Calls())-calls, world.Clock().Now().Sub(start)
+	out.Calls, out.Seconds = len(world.Calls())-calls, world.Clock().Now().Sub(start).Seconds()
 	out.Got, out.ExitCode, out.Result, out.Stage = res.Verdict, res.ExitCode, res, stage
 	if res.Verdict != s.Want {
 		out.Wrong = append(out.Wrong, fmt.Sprintf("verdict %q and not %q: %s", res.Verdict, s.Want, res.Reason))

@@ -114,6 +114,8 @@ type output struct {
 	verbs.Output
 	// text is what is printed unless JSON is asked for; nil: the summary.
 	text func(*release.Result) string
+	// findings: what is printed lists them.
+	findings bool
 }
 
 // check makes sure that the report can be written before anything is changed.
@@ -148,6 +150,20 @@ func (f *output) finish(e *env, r *release.Result) error {
 		return &exitError{code: r.ExitCode}
 	}
 	return err
+}
+
+// notes is what is shown of a release as it goes. A verb that ends with the list of
+// its findings does not show them on the way as well.
+func (f *output) notes(e *env) func(release.Note) {
+	show := notes(e)
+	if !f.findings || f.JSON.JSON {
+		return show
+	}
+	return func(n release.Note) {
+		if n.Level != release.LevelWarning && n.Level != release.LevelError {
+			show(n)
+		}
+	}
 }
 
 func writeReport(path string, r *release.Result) (err error) {
@@ -255,7 +271,7 @@ func deploying(do act, text func(*release.Result) string) func(*cobra.Command, *
 		if err := fillEdits(&r.Edits, s.Edits); err != nil {
 			return &exitError{exitUsage, err}
 		}
-		return runRelease(cmd.Context(), e, s.Release, r, output{s.Output, text}, nil, do)
+		return runRelease(cmd.Context(), e, s.Release, r, output{Output: s.Output, text: text, findings: cmd.Name() == "verify"}, nil, do)
 	}
 }
 
@@ -267,7 +283,7 @@ func runRelease(ctx context.Context, e *env, s verbs.Release, r release.Request,
 	if err := out.check(); err != nil {
 		return err
 	}
-	releaser, err := newReleaser(ctx, e, s.AWS, connection{change: change, markers: func(c *http.Client) []release.Marker { return markers(s, c) }})
+	releaser, err := newReleaser(ctx, e, s.AWS, connection{notify: out.notes(e), change: change, markers: func(c *http.Client) []release.Marker { return markers(s, c) }})
 	if err != nil {
 		return err
 	}
@@ -405,7 +421,7 @@ func newRunCommand(e *env) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		out := output{verbs.Output{JSON: s.JSON}, func(*release.Result) string { return "" }}
+		out := output{Output: verbs.Output{JSON: s.JSON}, text: func(*release.Result) string { return "" }}
 		return out.finish(e, releaser.Run(ctx, r, args))
 	})
 }

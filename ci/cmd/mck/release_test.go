@@ -135,8 +135,8 @@ func TestDiffAndVerify(t *testing.T) {
 	if code, out, err = mck(t, vars, "verify", "--build-num", "298", "--downgrade"); code != 0 {
 		t.Errorf("exit code %d:\n%s%s", code, out, err)
 	}
-	if code, _, _ = mck(t, vars, "verify", "--build-num", "1"); code != 3 {
-		t.Errorf("exit code %d for a build that does not exist", code)
+	if code, out, err = mck(t, vars, "verify", "--build-num", "1", "--downgrade"); code != 3 || strings.Count(out+err, "magento2:1: does not exist") != 1 {
+		t.Errorf("a build that does not exist: exit code %d:\n%s%s", code, out, err)
 	}
 }
 

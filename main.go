@@ -516,8 +516,12 @@ func (m *Magecloudkit) prepare(ctx context.Context) (*planned, error) {
 	}
 	p.version = php.Version
 	php.Extensions = append(php.Extensions, p.missing...)
+	platform, err := image.Platform(ctx)
+	if err != nil {
+		return nil, err
+	}
 	p.report = p.store.Check(store.Options{
-		PHP: &php, Credentials: credentials, Memory: machine.Memory(), Locales: m.Locales, Themes: m.Themes,
+		Platform: string(platform), PHP: &php, Credentials: credentials, Memory: machine.Memory(), Locales: m.Locales, Themes: m.Themes,
 	})
 	p.php, err = p.extended(ctx, image)
 	return p, err

@@ -11,6 +11,7 @@ import (
 
 // Options are what is known besides the store itself. What is left out is not judged.
 type Options struct {
+	Platform    string      // of that, such as linux/amd64
 	PHP         *PHP        // of the image or the machine that builds; nil: unknown
 	Credentials Credentials // which hosts composer has credentials for
 	Memory      int64       // bytes that the build may use; 0: unknown
@@ -29,7 +30,11 @@ func (s *Store) Check(o Options) Report {
 	if o.Installed {
 		c.readVendor()
 	}
-	c.project()
+	if !c.project() {
+		r := Report{Facts: Facts{Extensions: []string{}, Themes: []Theme{}, Locales: map[string][]string{}}}
+		r.Add(c.found...)
+		return r
+	}
 	c.locked()
 	c.plugins()
 	c.patches()
@@ -65,8 +70,8 @@ func (c *checker) readVendor() {
 	c.Store = s
 }
 
-// project judges whether this is a Magento store at all.
-func (c *checker) project() {
+// project judges whether this is a Magento store at all. If it is none, there is nothing more to say.
+func (c *checker) project() bool {
 	switch {
 	case !c.hasManifest:
 		do := "give the directory that holds the store's composer.json (--source)"
@@ -74,6 +79,7 @@ func (c *checker) project() {
 			do += "; there is one in " + path.Dir(found[0])
 		}
 		c.add(Error, "not-a-store", manifestPath, do, "there is none: this is not a Magento store")
+		return false
 	case c.manifestErr != nil:
 		c.add(Error, "manifest-invalid", manifestPath, "correct it; `composer validate` checks it", "%v", c.manifestErr)
 	default:
@@ -82,8 +88,10 @@ func (c *checker) project() {
 			c.add(Error, "not-a-store", manifestPath,
 				"require magento/product-community-edition, magento/product-enterprise-edition or mage-os/product-community-edition",
 				"it requires no edition of Magento: this is not a Magento store")
+			return false
 		}
 	}
+	return true
 }
 
 // locked judges composer.lock.
@@ -243,8 +251,11 @@ func (c *checker) memory() {
 // facts gathers what a build would work with.
 func (s *Store) facts(o Options) Facts {
 	f := Facts{
-		Edition: s.Edition(), Version: s.MagentoVersion(), PHP: s.PHPMinor(), Extensions: s.RequiredExtensions(),
+		Edition: s.Edition(), Version: s.MagentoVersion(), PHP: s.PHPMinor(), Platform: o.Platform, Extensions: s.RequiredExtensions(),
 		Lock: "present", Themes: []Theme{}, CodeModules: len(s.codeModules), MagentoKeys: s.NeedsMagentoKeys(), Locales: map[string][]string{},
+	}
+	if o.PHP != nil {
+		f.PHP = o.PHP.Version
 	}
 	switch {
 	case !s.hasLock:

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
@@ -14,11 +15,10 @@ func (c *checker) platform() {
 	pretended := err == nil
 	switch {
 	case pretended:
-		c.phpNeeds(Error, "platform-php", manifestPath, "correct config.platform.php in composer.json, or update the packages",
-			assumed, "config.platform.php "+c.platformPHP())
+		c.phpNeeds(Error, "platform-php", manifestPath, assumed, "config.platform.php "+c.platformPHP())
 	case c.o.PHP == nil && c.lock != nil:
 		line := c.PHPMinor()
-		c.phpNeeds(Error, "php-version", "PHP", "update the packages until one PHP suits all of them", latest(line), "PHP "+line)
+		c.phpNeeds(Error, "php-version", "PHP", latest(line), "PHP "+line)
 	}
 	if c.o.PHP == nil {
 		return
@@ -32,7 +32,7 @@ func (c *checker) platform() {
 		if pretended && given.compare(assumed) >= 0 {
 			severity = Warning // composer goes by config.platform.php, and its check at run time minds only older ones
 		}
-		c.phpNeeds(severity, "php-version", "PHP", fmt.Sprintf("build with PHP %s, or update the packages", c.PHPMinor()), given, name)
+		c.phpNeeds(severity, "php-version", "PHP", given, name)
 	}
 	if len(c.o.PHP.Extensions) > 0 {
 		c.extensions(name)
@@ -52,18 +52,74 @@ func upstream(v string) string {
 
 var distribution = regexp.MustCompile(`^(\d+\.\d+\.\d+)(?:-\d|[+~ ]).*$`)
 
-// phpNeeds says which packages a PHP does not suit.
-func (c *checker) phpNeeds(severity Severity, code, subject, do string, v version, name string) {
+// phpNeeds says, in one finding, which packages a PHP does not suit, and which PHP does.
+func (c *checker) phpNeeds(severity Severity, code, subject string, v version, name string) {
 	byConstraint := map[string][]string{}
+	var all []string
 	for _, n := range c.platformNeeds() {
 		if isPHP(n.name) && !satisfies(n.constraint, v) {
 			byConstraint[n.constraint] = append(byConstraint[n.constraint], n.by)
+			all = append(all, n.by)
 		}
 	}
-	for _, constraint := range slices.Sorted(maps.Keys(byConstraint)) {
-		by := byConstraint[constraint]
-		c.add(severity, code, subject, do, "%s does not suit %s, which %s %s", name, some(by), verb(by, "needs", "need"), constraint)
+	constraints := slices.SortedFunc(maps.Keys(byConstraint), func(a, b string) int {
+		return cmp.Or(len(byConstraint[b])-len(byConstraint[a]), strings.Compare(a, b))
+	})
+	switch len(constraints) {
+	case 0:
+	case 1:
+		c.add(severity, code, subject, c.phpAdvice(code), "%s does not suit %s, which %s %s", name, some(all), verb(all, "needs", "need"), constraints[0])
+	default:
+		var each []string
+		for _, constraint := range constraints[:min(3, len(constraints))] {
+			each = append(each, fmt.Sprintf("%s by %s", constraint, some(byConstraint[constraint])))
+		}
+		if more := len(constraints) - len(each); more > 0 {
+			each = append(each, fmt.Sprintf("and %d more", more))
+		}
+		c.add(severity, code, subject, c.phpAdvice(code), "%s does not suit %d packages, which need %s", name, len(all), strings.Join(each, "; "))
 	}
+}
+
+// phpAdvice is the PHP to build with: one that all packages take, if there is one.
+func (c *checker) phpAdvice(code string) string {
+	line, a, b := c.commonPHP()
+	switch {
+	case line == "" && a.by != "":
+		return fmt.Sprintf("update the packages until one PHP suits all of them: none suits both %s (%s) and %s (%s)", a.by, a.constraint, b.by, b.constraint)
+	case line == "":
+		return "update the packages until one PHP suits all of them: now there is none"
+	case !slices.Contains(phpLines, line):
+		return "update Magento to a version for PHP 8: all packages take PHP " + line + ", and no newer one, which is not built here"
+	case code == "platform-php":
+		return "set config.platform.php in composer.json to " + line + ", which all packages take, or update the packages"
+	}
+	return "build with PHP " + line + ", which all packages take, or update the packages"
+}
+
+// oldPHP are the release lines before those that stores are built with, newest first.
+var oldPHP = []string{"8.0", "7.4", "7.3", "7.2", "7.1", "7.0", "5.6"}
+
+// commonPHP is the newest release line that all packages take; "" when there is none, with two packages that have none in
+// common, if it is for two.
+func (c *checker) commonPHP() (line string, a, b need) {
+	needs := slices.DeleteFunc(c.platformNeeds(), func(n need) bool { return !isPHP(n.name) })
+	lines := append(slices.Clone(phpLines), oldPHP...)
+	for _, l := range lines {
+		if !slices.ContainsFunc(needs, func(n need) bool { return !satisfies(n.constraint, latest(l)) }) {
+			return l, a, b
+		}
+	}
+	for i, a := range needs {
+		for _, b := range needs[i+1:] {
+			if a.constraint != b.constraint && !slices.ContainsFunc(lines, func(l string) bool {
+				return satisfies(a.constraint, latest(l)) && satisfies(b.constraint, latest(l))
+			}) {
+				return "", a, b
+			}
+		}
+	}
+	return "", a, b
 }
 
 func (c *checker) extensions(php string) {

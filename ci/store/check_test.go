@@ -79,7 +79,6 @@ func TestCheck(t *testing.T) {
 			},
 			want: []finding{
 				{store.Error, "not-a-store", []string{"no edition of Magento", "mage-os/product-community-edition"}},
-				{store.Warning, "lock-missing", nil},
 			},
 		},
 		{
@@ -239,20 +238,33 @@ func TestCheck(t *testing.T) {
 		{
 			name: "PHP too new",
 			with: func(o *store.Options) { o.PHP.Version = "8.4.1" },
-			want: []finding{{store.Error, "php-version", []string{"PHP 8.4.1", "magento/framework", "magento/module-store", "~8.1.0||~8.2.0||~8.3.0", "build with PHP 8.3"}},
-				{store.Error, "php-version", []string{"magento/magento-composer-installer", "~7.4.0||~8.1.0||~8.2.0||~8.3.0"}}},
+			want: []finding{{store.Error, "php-version", []string{"PHP 8.4.1 does not suit 4 packages", "~8.1.0||~8.2.0||~8.3.0 by magento/framework, magento/module-store",
+				"~7.4.0||~8.1.0||~8.2.0||~8.3.0 by magento/magento-composer-installer", "build with PHP 8.3, which all packages take"}}},
+		},
+		{
+			name: "packages of PHP 7",
+			change: func(t *testing.T, m fstest.MapFS) {
+				lock := strings.ReplaceAll(string(m["composer.lock"].Data), "~8.1.0||~8.2.0||~8.3.0", "~7.3.0||~7.4.0")
+				write(m, "composer.lock", strings.ReplaceAll(lock, "~7.4.0||~7.3.0||~7.4.0", "~7.1.3||~7.4.0"))
+			},
+			want: []finding{{store.Error, "php-version", []string{"does not suit 4 packages", "all packages take PHP 7.4", "update Magento"}}},
+		},
+		{
+			name:   "packages that no PHP suits together",
+			change: set("composer.lock", `"php": "~7.4.0||~8.1.0||~8.2.0||~8.3.0"`, `"php": "~7.3.0"`),
+			want:   []finding{{store.Error, "php-version", []string{"which needs ~7.3.0", "none suits both", "magento/magento-composer-installer (~7.3.0)"}}},
 		},
 		{
 			name:   "PHP too new, and composer is told to assume another",
 			change: set("composer.json", `"sort-packages": true`, `"platform": {"php": "8.3.0"}`),
 			with:   func(o *store.Options) { o.PHP.Version = "8.4.1" },
-			want:   []finding{{store.Warning, "lock-outdated", nil}, {store.Warning, "php-version", nil}, {store.Warning, "php-version", nil}},
+			want:   []finding{{store.Warning, "lock-outdated", nil}, {store.Warning, "php-version", nil}},
 		},
 		{
 			name:   "PHP older than composer is told to assume",
 			change: set("composer.json", `"sort-packages": true`, `"platform": {"php": "8.3.0"}`),
 			with:   func(o *store.Options) { o.PHP.Version = "8.0.30" },
-			want:   []finding{{store.Error, "php-version", nil}, {store.Error, "php-version", nil}, {store.Warning, "lock-outdated", nil}},
+			want:   []finding{{store.Error, "php-version", nil}, {store.Warning, "lock-outdated", nil}},
 		},
 		{
 			name:   "no PHP suits all packages",
@@ -456,5 +468,18 @@ func TestPackagesWhoseCodeIsThere(t *testing.T) {
 	}
 	if diff := cmp.Diff(report, s.Check(o)); diff != "" {
 		t.Errorf("a second check finds something else: %s", diff)
+	}
+}
+
+// What is shown of PHP is what builds, and nothing is told of what is no store.
+func TestFactsAreOfTheBuild(t *testing.T) {
+	o := enough()
+	o.PHP.Version, o.Platform = "8.2.36", "linux/arm64"
+	if out := open(t, healthy()).Check(o).String(); !strings.Contains(out, "PHP                 8.2.36 on linux/arm64\n") {
+		t.Errorf("the report does not show what builds:\n%s", out)
+	}
+	report := open(t, fstest.MapFS{"README.md": {}}).Check(o)
+	if out := report.String(); len(report.Findings) != 1 || !strings.HasPrefix(out, "error  composer.json") || strings.Contains(out, "PHP") {
+		t.Errorf("of an empty directory is said:\n%s", out)
 	}
 }

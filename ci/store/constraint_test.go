@@ -17,6 +17,7 @@ func suits(t testing.TB, constraint, php string) bool {
 		t.Fatal(err)
 	}
 	m := fstest.MapFS{
+		"composer.json": {Data: []byte(`{"require": {"magento/framework": "*"}}`)},
 		"composer.lock": {Data: []byte(`{"packages": [{"name": "acme/package", "require": {"php": ` + string(c) + `}}]}`)},
 	}
 	report := open(t, m).Check(store.Options{PHP: &store.PHP{Version: php}})

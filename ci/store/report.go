@@ -33,7 +33,8 @@ type Finding struct {
 type Facts struct {
 	Edition     Edition             `json:"edition"`
 	Version     string              `json:"version"`
-	PHP         string              `json:"php"`        // release line, "8.3"
+	PHP         string              `json:"php"` // that builds, "8.3.12"; where that is not known its release line, "8.3"
+	Platform    string              `json:"platform,omitempty"`
 	Extensions  []string            `json:"extensions"` // required
 	Lock        string              `json:"lock"`       // "present", "outdated", "invalid" or "absent"
 	Packages    int                 `json:"packages"`   // in the lock, without those for development
@@ -113,7 +114,9 @@ func (r Report) String() string {
 		if len(found) == 0 {
 			continue
 		}
-		b.WriteByte('\n')
+		if b.Len() > 0 {
+			b.WriteByte('\n')
+		}
 		w = tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 		for _, f := range found {
 			label, subject := string(s), f.Subject
@@ -158,6 +161,9 @@ func plural(n int, s Severity) string {
 }
 
 func (f Facts) rows() [][2]string {
+	if f.PHP == "" {
+		return nil // it is no store
+	}
 	name := strings.TrimSpace(string(f.Edition) + " " + f.Version)
 	if name == "" {
 		name = "unknown"
@@ -179,7 +185,7 @@ func (f Facts) rows() [][2]string {
 	}
 	rows := [][2]string{
 		{"store", name},
-		{"PHP", f.PHP},
+		{"PHP", strings.TrimSuffix(f.PHP+" on "+f.Platform, " on ")},
 		{"extensions", strings.Join(f.Extensions, " ")},
 		{"composer.lock", lock},
 		{"modules", modules},

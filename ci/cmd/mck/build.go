@@ -190,6 +190,7 @@ func (f *buildFlags) check(ctx context.Context, e *env) (report store.Report, s 
 		}
 	}
 	return s.Check(store.Options{
+		Platform:    runtime.GOOS + "/" + runtime.GOARCH,
 		PHP:         here,
 		Credentials: credentials,
 		Memory:      machine.Memory(),

@@ -38,6 +38,32 @@ func TestConfig(t *testing.T) {
 	}
 }
 
+// The example for a store in its own repository is as right as our own, and says the same engine.
+func TestConfigOfAStore(t *testing.T) {
+	const file = repository + "/docs/circleci-store.yml"
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range check(raw, module(t)) {
+		t.Errorf("docs/circleci-store.yml: %s", p)
+	}
+	var about struct{ EngineVersion string }
+	manifest, err := os.ReadFile(repository + "/dagger.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(manifest, &about); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(raw), "DAGGER_VERSION: "+about.EngineVersion+"\n") {
+		t.Errorf("docs/circleci-store.yml does not name the engine %s of dagger.json", about.EngineVersion)
+	}
+	if n := strings.Count(string(raw), `-m "$PIPELINE" call`); n != strings.Count(string(raw), "dagger --progress") || n == 0 {
+		t.Error("docs/circleci-store.yml calls a module that is not there")
+	}
+}
+
 // The checks find what people get wrong.
 func TestSeededMistakes(t *testing.T) {
 	tests := []struct{ name, old, new, want string }{

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io/fs"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -16,6 +17,7 @@ func (c *checker) patches() {
 	if c.manifest == nil {
 		return
 	}
+	c.qualityPatches()
 	all, err := c.Patches()
 	if err != nil {
 		c.add(Warning, "patches-unreadable", patchesDir, "make it readable", "%v", err)
@@ -41,6 +43,30 @@ func (c *checker) patches() {
 	if len(own) > 0 {
 		c.patchPluginRuns(own)
 		c.patchLists(own)
+	}
+}
+
+// cloudBuildFile is where Adobe Commerce Cloud's stores list the patches of magento/quality-patches.
+const cloudBuildFile = ".magento.env.yaml"
+
+// qualityList is that list, in either of YAML's forms.
+var qualityList = regexp.MustCompile(`(?m)^[ \t]*QUALITY_PATCHES:[ \t]*(\[[^\]]*\]|(?:\n[ \t]*-[^\n]*)+)`)
+
+// qualityPatches judges whether something applies what the store lists of magento/quality-patches.
+func (c *checker) qualityPatches() {
+	src, ok, err := c.read(cloudBuildFile)
+	if err != nil || !ok {
+		return
+	}
+	scripts := string(c.manifest.Scripts)
+	if strings.Contains(scripts, "magento-patches") || strings.Contains(scripts, "ece-patches") {
+		return // it fails composer when one does not apply
+	}
+	for _, m := range qualityList.FindAllSubmatch(src, -1) {
+		if ids := regexp.MustCompile(`[A-Z][A-Z0-9]+-[\w.-]+`).FindAllString(string(m[1]), -1); len(ids) > 0 {
+			c.add(Error, "quality-patches", cloudBuildFile, `have composer apply them: "post-install-cmd": "vendor/bin/magento-patches apply `+strings.Join(ids, " ")+`" in composer.json's scripts`,
+				"its QUALITY_PATCHES are %s, and nothing in composer.json applies them: only Adobe's own builds read this file", some(ids))
+		}
 	}
 }
 

@@ -22,7 +22,7 @@ func IgnoredPaths() []string {
 func ReadPaths() []string {
 	return []string{
 		AllowFile, "*.json", "**/*patches*.json", "*/composer.json", "composer.lock", "app/etc/config.php", "app/etc/env.php",
-		"**/*.patch", "**/*.diff", patchesDir + "/**", Hotfixes + "/**",
+		cloudBuildFile, "**/*.patch", "**/*.diff", patchesDir + "/**", Hotfixes + "/**",
 		"**/registration.php", "**/theme.xml", "**/etc/module.xml", "**/etc/**/di.xml",
 	}
 }

@@ -65,6 +65,13 @@ func TestCheckOfPatches(t *testing.T) {
 			write(m, "patches/b.patch", "Mends it\n@package magento/framework\n@version >=103\n\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n")
 			write(m, "patches/c.patch", "@package magento/framework\n@version <103\n\n--- a/x\n")
 		}},
+		{name: "quality patches", plugin: cweagans, change: func(_ *testing.T, m fstest.MapFS) {
+			write(m, ".magento.env.yaml", "stage:\n  build:\n    QUALITY_PATCHES:\n      - MDVA-30106\n      - ACSD-1-V2\n    SCD_THREADS: 1\n")
+		}, want: "quality-patches", severity: store.Error, subject: ".magento.env.yaml", texts: "magento-patches apply MDVA-30106 ACSD-1-V2"},
+		{name: "quality patches that composer applies", plugin: cweagans, change: func(t *testing.T, m fstest.MapFS) {
+			write(m, ".magento.env.yaml", "stage:\n  build:\n    QUALITY_PATCHES: [ MDVA-30106 ]\n")
+			edit(t, m, "composer.json", `"extra": {`, `"scripts": {"post-install-cmd": "vendor/bin/magento-patches apply MDVA-30106"}, "extra": {`)
+		}},
 		{name: "hotfixes", plugin: cweagans, files: []string{"m2-hotfixes/a.patch"}, want: "hotfixes", severity: store.Info, subject: "m2-hotfixes", texts: "1 patch"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -78,7 +85,7 @@ func TestCheckOfPatches(t *testing.T) {
 			}
 			var found []store.Finding
 			for _, f := range open(t, m).Check(enough()).Findings {
-				if strings.HasPrefix(f.Code, "patch") || f.Code == "hotfixes" {
+				if strings.Contains(f.Code, "patch") || f.Code == "hotfixes" {
 					found = append(found, f)
 				}
 			}

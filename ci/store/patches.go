@@ -86,6 +86,8 @@ type patchCollector struct {
 	found  []Patch
 	seen   map[string]bool // files that are declared, whether they count or not
 	dark   bool            // some declarations only the plugin can read
+	// What the store takes out of its packages' declarations: packages, and patches by their name.
+	refused []string
 }
 
 func (c *patchCollector) vaimo() bool { return strings.HasPrefix(c.plugin.name, "vaimo/") }
@@ -111,7 +113,16 @@ func (c *patchCollector) declared() error {
 	if c.plugin.major == 1 && !c.vaimo() && extra["patches"] == nil && extra["patches-file"] == nil && string(extra["enable-patching"]) != "true" {
 		return nil // it applies the packages' own only where the store has some, too
 	}
+	if c.vaimo() && extra.object("patcher")["sources"] != nil {
+		return nil // it chooses among the packages
+	}
+	for _, raw := range []json.RawMessage{extra["patches-ignore"], extra["patches-exclude"], extra.object("composer-patches")["ignore-dependency-patches"]} {
+		c.refused = append(c.refused, texts(raw)...)
+	}
 	for _, p := range c.lock.Packages {
+		if slices.Contains(texts(extra.object("composer-patches")["ignore-dependency-patches"]), p.Name) {
+			continue
+		}
 		if err := c.owner(path.Join(c.vendorDir(), p.Name), p.Name, p.Extra); err != nil {
 			return err
 		}
@@ -125,8 +136,9 @@ func (c *patchCollector) owner(dir, by string, extra object) error {
 		return nil
 	}
 	patcher := extra.object("patcher")
-	if extra["patches-base"] != nil || patcher["paths"] != nil {
-		c.dark = true // names are made from templates
+	if extra["patches-base"] != nil || patcher["paths"] != nil || extra["patches-depend"] != nil || patcher["depends"] != nil {
+		// Names are made from templates, or versions are another package's.
+		c.dark = c.dark || dir == ""
 		return nil
 	}
 	c.list(dir, by, extra["patches"])
@@ -275,6 +287,9 @@ func (c *patchCollector) versionIs(name, constraint string) bool {
 
 // add notes a declared patch. Relative names are vaimo's from their owner, else from the store.
 func (c *patchCollector) add(dir, by, target, name string, counts bool) {
+	if plain, skipped := strings.CutSuffix(name, "#skip"); skipped || c.ofPackage(by) && slices.Contains(c.refused, name) {
+		name, counts = plain, false
+	}
 	switch {
 	case name == "":
 	case strings.Contains(name, "://"):

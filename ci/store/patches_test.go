@@ -131,3 +131,34 @@ func TestPatches(t *testing.T) {
 		t.Errorf("patches:\n%s\nwant\n%s", strings.Join(names, "\n"), strings.Join(want, "\n"))
 	}
 }
+
+// What packages declare counts only as far as the store's plugin and the store let it.
+func TestPatchesOfPackages(t *testing.T) {
+	const declares = `"extra": {"patches": {"magento/framework": {"theirs": "https://acme.example/theirs.patch"}, "acme/nosuch": {"not here": "https://acme.example/no.patch"}}}, `
+	for _, c := range []struct {
+		name, plugin, of, extra string
+		want                    bool
+	}{
+		{"without a plugin", cweagans, "", ``, false},
+		{"version 1 without patches of the store", cweagans, "1.7.3", ``, false},
+		{"version 1 that was told to", cweagans, "1.7.3", `"enable-patching": true`, true},
+		{"version 1 with patches of the store", cweagans, "1.7.3", `"patches": {}`, true},
+		{"refused by version 1's store", cweagans, "1.7.3", `"patches": {}, "patches-ignore": {"magento/module-store": {"magento/framework": {"theirs": "https://acme.example/theirs.patch"}}}`, false},
+		{"version 2", cweagans, "2.0.0", ``, true},
+		{"refused by version 2's store", cweagans, "2.0.0", `"composer-patches": {"ignore-dependency-patches": ["magento/module-store"]}`, false},
+		{"vaimo", vaimo, "5.0.0", ``, true},
+		{"vaimo turned off", vaimo, "5.0.0", `"patcher": false`, false},
+		{"vaimo with packages chosen", vaimo, "5.0.0", `"patcher": {"sources": {"packages": ["acme/*"]}}`, false},
+	} {
+		m := healthy()
+		plugin(t, m, c.plugin, c.of, c.extra)
+		edit(t, m, "composer.lock", `"name": "magento/module-store",`, `"name": "magento/module-store", `+declares)
+		got, err := open(t, m).Patches()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if has := len(got) == 1 && got[0].URL == "https://acme.example/theirs.patch" && got[0].By == "magento/module-store"; has != c.want || len(got) > 1 {
+			t.Errorf("%s: the patches are %+v", c.name, got)
+		}
+	}
+}

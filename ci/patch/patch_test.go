@@ -97,6 +97,7 @@ func TestAppliesAndKnowsIt(t *testing.T) {
 		{"the first line", map[string]string{"A": twenty}, map[string]string{"A": "zero\n" + twenty}, nil},
 		{"no newline at the end", map[string]string{"A": "one\ntwo"}, map[string]string{"A": "one\nTWO"}, nil},
 		{"a newline at the end", map[string]string{"A": "one\ntwo"}, map[string]string{"A": "one\ntwo\n"}, nil},
+		{"no newline in the context", map[string]string{"A": "one\ntwo\nthree"}, map[string]string{"A": "one\n2\nthree"}, nil},
 		{"its newline gone", map[string]string{"A": "one\ntwo\n"}, map[string]string{"A": "one\ntwo"}, nil},
 		{"a new file", map[string]string{"A": twenty}, map[string]string{"A": twenty, "new/B": "b\n"}, nil},
 		{"a new empty file", map[string]string{"A": twenty}, map[string]string{"A": twenty, "B": ""}, nil},
@@ -183,6 +184,22 @@ func TestOffsetAndFuzz(t *testing.T) {
 	gone := parse(t, diff(t, map[string]string{"A": "a\nb\n}\nx\n\nc\nd\n"}, map[string]string{"A": "a\nb\n}\n\nc\nd\n"}))
 	if patch.NewTree(os.DirFS(dir(t, map[string]string{"A": "a\nb\n}\nx\n\nc\nd\n\nmore\n}\n\nmore\n"}))).Undo(gone, root) {
 		t.Error("a deletion is said to be applied where a brace and an empty line follow each other elsewhere")
+	}
+}
+
+// A patch that says of its context that the file ends without a newline fits one that ends with it, and leaves it.
+func TestNewlineAtTheEndIsContext(t *testing.T) {
+	files := parse(t, diff(t, map[string]string{"A": "one\ntwo\nthree"}, map[string]string{"A": "one\ntwo\n2\nthree"}))
+	tree := patch.NewTree(os.DirFS(dir(t, map[string]string{"A": "one\ntwo\nthree\n"})))
+	if tree.Undo(files, root) {
+		t.Error("it is said to be applied, and is not")
+	}
+	noError(t, tree.Apply(files, root[0], 0))
+	if got := tree.Changed()["A"]; got == nil || *got != "one\ntwo\n2\nthree\n" {
+		t.Errorf("A is %q", *got)
+	}
+	if !tree.Undo(files, root) {
+		t.Error("it is applied, and is said not to be")
 	}
 }
 

@@ -225,13 +225,13 @@ func (f File) change(content string, fuzz int) (string, bool, error) {
 
 // fits holds a place that a hunk was found at to what its ends tell: less context
 // at its beginning than at its end is the beginning of the file, less at its end
-// the end of it, where a newline may be missing.
+// the end of it, and a patch that takes or gives the last newline wants it as it was.
 func (h hunk) fits(lines []string, at, n int) bool {
 	if h.start <= 1 && h.before < h.after && at != 0 || n > 0 && h.after < h.before && at+n != len(lines) {
 		return false
 	}
-	if n == 0 {
-		return true
+	if n == 0 || h.noEOLOld == h.noEOLNew {
+		return true // a newline that the patch does not change is no more than context, to git as well
 	}
 	return h.noEOLOld == !strings.HasSuffix(lines[at+n-1], "\n")
 }
@@ -270,7 +270,8 @@ func (h hunk) replace(matched []string, fuzz int) []string {
 			out = append(out, l.text+ending)
 		}
 	}
-	if n := len(out); n > 0 && after == h.after {
+	kept := len(h.lines) > 0 && h.lines[len(h.lines)-1].op == ' ' && h.noEOLOld == h.noEOLNew
+	if n := len(out); n > 0 && after == h.after && !kept {
 		switch last := strings.TrimRight(out[n-1], "\r\n"); {
 		case h.noEOLNew:
 			out[n-1] = last

@@ -55,7 +55,7 @@ push-only = --images="$$OUT"
 inspect-only = --images="$$OUT"
 rehearse-only = --all
 export-store = --out="$$OUT"
-build-only = --out="$$OUT" $(call flag,--php-base,PHP_IMAGE) $(call flag,--nginx-base,NGINX_IMAGE)
+build-only = --out="$$OUT" $(call flag,--php-base,PHP_IMAGE) $(call flag,--nginx-base,NGINX_IMAGE) $(call flag,--base-registry,BASE_REGISTRY)
 
 # Go knows whether there is anything to compile. (`go run` would end with 1 whatever mck ended with.)
 engine:
@@ -71,7 +71,7 @@ endpoint = $(if $(filter http://%,$(value AWS_ENDPOINT_URL)),,$(call flag,--aws-
 auth-file := $(wildcard $(or $(value SOURCE),magento)/auth.json)
 credentials = $(if $(value COMPOSER_AUTH),--composer-auth=env://COMPOSER_AUTH,$(if $(auth-file),--composer-auth=file://$(auth-file))) \
 	$(call secret,--magento-public-key,MAGENTO_PUBLIC_KEY) $(call secret,--magento-private-key,MAGENTO_PRIVATE_KEY) \
-	$(call flag,--php-image,PHP_IMAGE) $(call flag,--nginx-image,NGINX_IMAGE)
+	$(call flag,--php-image,PHP_IMAGE) $(call flag,--nginx-image,NGINX_IMAGE) $(call flag,--base-registry,BASE_REGISTRY) $(call flag,--registry-config,REGISTRY_CONFIG)
 export-store = export --path="$$OUT/store" --wipe
 provenance = $(call flag,--revision-time,REVISION_TIME) $(call flag,--repository,REPOSITORY)
 build-only = $(provenance) summary

@@ -3,8 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"net"
 	"strconv"
 	"strings"
@@ -67,14 +65,7 @@ func (m *Magecloudkit) mck(ctx context.Context) (*dagger.Container, error) {
 
 // endpoint is the address that containers reach the given AWS service by.
 func (m *Magecloudkit) endpoint(ctx context.Context) (string, error) {
-	ports, err := m.AwsEndpoint.Ports(ctx)
-	if err != nil {
-		return "", err
-	}
-	if len(ports) != 1 {
-		return "", errors.New("--aws-endpoint: give a service with one port, such as tcp://127.0.0.1:4566")
-	}
-	port, err := ports[0].Port(ctx)
+	address, err := serviceAddress(ctx, m.AwsEndpoint, "aws-endpoint", alias)
 	if err != nil {
 		return "", err
 	}
@@ -82,7 +73,7 @@ func (m *Magecloudkit) endpoint(ctx context.Context) (string, error) {
 	if m.AwsCaBundle != nil {
 		scheme = "https"
 	}
-	return fmt.Sprintf("%s://%s:%d", scheme, alias, port), nil
+	return scheme + "://" + address, nil
 }
 
 func loopback(host string) bool {

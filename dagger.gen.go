@@ -67,6 +67,8 @@ func (r Magecloudkit) MarshalJSON() ([]byte, error) {
 		PrivateKey          *dagger.Secret
 		PHPImage            string
 		NginxImage          string
+		BaseRegistry        *dagger.Service
+		RegistryConfig      *dagger.Secret
 		StripTests          bool
 		Compression         string
 		Locales             []string
@@ -89,6 +91,8 @@ func (r Magecloudkit) MarshalJSON() ([]byte, error) {
 	concrete.PrivateKey = r.PrivateKey
 	concrete.PHPImage = r.PHPImage
 	concrete.NginxImage = r.NginxImage
+	concrete.BaseRegistry = r.BaseRegistry
+	concrete.RegistryConfig = r.RegistryConfig
 	concrete.StripTests = r.StripTests
 	concrete.Compression = r.Compression
 	concrete.Locales = r.Locales
@@ -115,6 +119,8 @@ func (r *Magecloudkit) UnmarshalJSON(bs []byte) error {
 		PrivateKey          *dagger.Secret
 		PHPImage            string
 		NginxImage          string
+		BaseRegistry        *dagger.Service
+		RegistryConfig      *dagger.Secret
 		StripTests          bool
 		Compression         string
 		Locales             []string
@@ -141,6 +147,8 @@ func (r *Magecloudkit) UnmarshalJSON(bs []byte) error {
 	r.PrivateKey = concrete.PrivateKey
 	r.PHPImage = concrete.PHPImage
 	r.NginxImage = concrete.NginxImage
+	r.BaseRegistry = concrete.BaseRegistry
+	r.RegistryConfig = concrete.RegistryConfig
 	r.StripTests = concrete.StripTests
 	r.Compression = concrete.Compression
 	r.Locales = concrete.Locales
@@ -2415,6 +2423,20 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg nginxImage", err))
 				}
 			}
+			var baseRegistry *dagger.Service
+			if inputArgs["baseRegistry"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["baseRegistry"]), &baseRegistry)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg baseRegistry", err))
+				}
+			}
+			var registryConfig *dagger.Secret
+			if inputArgs["registryConfig"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["registryConfig"]), &registryConfig)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg registryConfig", err))
+				}
+			}
 			var stripTests bool
 			if inputArgs["stripTests"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["stripTests"]), &stripTests)
@@ -2520,7 +2542,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg awsCaBundle", err))
 				}
 			}
-			return New(source, composerAuth, magentoPublicKey, magentoPrivateKey, phpImage, nginxImage, stripTests, locales, themes, shards, compression, awsRegion, awsAccessKeyId, awsSecretAccessKey, awsSessionToken, awsRoleArn, awsWebIdentityToken, awsEcrUrl, awsEndpointUrl, awsEndpoint, awsCaBundle)
+			return New(source, composerAuth, magentoPublicKey, magentoPrivateKey, phpImage, nginxImage, baseRegistry, registryConfig, stripTests, locales, themes, shards, compression, awsRegion, awsAccessKeyId, awsSecretAccessKey, awsSessionToken, awsRoleArn, awsWebIdentityToken, awsEcrUrl, awsEndpointUrl, awsEndpoint, awsCaBundle)
 		default:
 			return nil, fmt.Errorf("unknown function %s", fnName)
 		}

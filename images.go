@@ -83,19 +83,14 @@ func (p *planned) withSecrets(ctr *dagger.Container) *dagger.Container {
 }
 
 // assemble puts the images together from the packed layers.
-func (p *planned) assemble(ctx context.Context, done *precompiled, rel build.Release, platform dagger.Platform) (*Build, error) {
+func (p *planned) assemble(ctx context.Context, done *precompiled, bases []base, rel build.Release, platform dagger.Platform) (*Build, error) {
 	args := []string{stepBin, "images", "--tree", treeDir, "--results", mckDir + "/images", "--out", "/out", "--compression", p.Compression,
 		"--platform", string(platform), "--plan", mckDir + "/plan.json", "--release", mckDir + "/release.json", "--cache", mckDir + "/cache"}
 	ctr := p.withSecrets(p.withCache(done.app))
-	for _, of := range []struct{ name, ref string }{{build.Magento, p.phpRef}, {build.Nginx, p.NginxImage}} {
-		base := dag.Container(dagger.ContainerOpts{Platform: platform}).From(of.ref)
-		origin, err := base.ImageRef(ctx)
-		if err != nil {
-			return nil, err
-		}
-		at := mckDir + "/base-" + of.name + ".tar"
-		ctr = ctr.WithMountedFile(at, base.AsTarball())
-		args = append(args, "--base", of.name+"=oci-archive:"+at+","+origin)
+	for _, b := range bases {
+		at := mckDir + "/base-" + b.name + ".tar"
+		ctr = ctr.WithMountedFile(at, b.archive)
+		args = append(args, "--base", b.name+"=oci-archive:"+at+","+b.ref+","+b.digest)
 	}
 	ctr, err := done.mount(ctr, &args)
 	if err != nil {

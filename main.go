@@ -63,6 +63,10 @@ type Magecloudkit struct {
 	// +private
 	NginxImage string
 	// +private
+	BaseRegistry *dagger.Service
+	// +private
+	RegistryConfig *dagger.Secret
+	// +private
 	StripTests bool
 	// +private
 	Compression string
@@ -125,6 +129,16 @@ func New(
 	//
 	// +default="nginx:stable-bookworm"
 	nginxImage string,
+
+	// A registry on this machine to read the images' bases from, as tcp://127.0.0.1:5000, where containers cannot reach the one that the bases' names say: a mirror, or that one itself.
+	//
+	// +optional
+	baseRegistry *dagger.Service,
+
+	// Credentials to read the images' bases with: what docker login left (file://~/.docker/config.json). The engine's own do not reach containers.
+	//
+	// +optional
+	registryConfig *dagger.Secret,
 
 	// Leave the packages' own tests out of the images.
 	//
@@ -214,12 +228,16 @@ func New(
 		return nil, errors.New("of Magento's two keys only one is given: give --magento-public-key and --magento-private-key, or neither")
 	}
 	return &Magecloudkit{
-		Source:      source,
-		Auth:        composerAuth,
-		PublicKey:   magentoPublicKey,
-		PrivateKey:  magentoPrivateKey,
-		PHPImage:    phpImage,
-		NginxImage:  nginxImage,
+		Source:     source,
+		Auth:       composerAuth,
+		PublicKey:  magentoPublicKey,
+		PrivateKey: magentoPrivateKey,
+		PHPImage:   phpImage,
+		NginxImage: nginxImage,
+
+		BaseRegistry:   baseRegistry,
+		RegistryConfig: registryConfig,
+
 		StripTests:  stripTests,
 		Compression: compression,
 		Locales:     locales,
@@ -357,11 +375,22 @@ func (m *Magecloudkit) Build(
 			return nil, err
 		}
 	}
-	done, err := p.precompiled(ctx)
-	if err != nil {
+	group, gctx := errgroup.WithContext(ctx)
+	var done *precompiled
+	group.Go(func() (err error) {
+		done, err = p.precompiled(gctx)
+		return err
+	})
+	// The bases are read meanwhile.
+	var bases []base
+	group.Go(func() (err error) {
+		bases, err = p.bases(gctx, platform)
+		return err
+	})
+	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	return p.assemble(ctx, done, rel, platform)
+	return p.assemble(ctx, done, bases, rel, platform)
 }
 
 // Make the magento2 image's base: PHP with the extensions that the store needs.
@@ -713,7 +742,12 @@ func (p *planned) withStep(ctx context.Context, ctr *dagger.Container) (*dagger.
 		return nil, err
 	}
 	return ctr.WithUser("root").WithWorkdir(treeDir).WithoutEntrypoint().
-		WithFile(stepBin, tool("step", platform, "ci/build", "ci/host", "ci/image", "ci/layer", "ci/leak", "ci/patch", "ci/store")), nil
+		WithFile(stepBin, stepTool(platform)), nil
+}
+
+// stepTool is the program that runs steps.
+func stepTool(platform dagger.Platform) *dagger.File {
+	return tool("step", platform, "ci/build", "ci/host", "ci/image", "ci/layer", "ci/leak", "ci/patch", "ci/store")
 }
 
 // builder is the container that builds the store: its PHP, composer, and what

@@ -2,6 +2,7 @@ package build
 
 import (
 	"fmt"
+	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -64,6 +65,26 @@ func (r Release) Layer() layer.Spec {
 			{Path: deployedVersion, Content: []byte(r.contentVersion())},
 		},
 	}
+}
+
+// RepositoryURL is a repository's address as a browser has it: whoever clones the
+// same one over SSH, or with credentials, builds the same images.
+func RepositoryURL(address string) string {
+	if user, rest, ok := strings.Cut(address, "@"); ok && !strings.ContainsAny(user, "/:") {
+		if host, path, ok := strings.Cut(rest, ":"); ok && !strings.Contains(host, "/") {
+			address = "ssh://" + host + "/" + strings.TrimPrefix(path, "/")
+		}
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return address
+	}
+	u.User = nil
+	if u.Scheme == "ssh" {
+		u.Scheme, u.Host = "https", u.Hostname()
+	}
+	u.Path = strings.TrimSuffix(u.Path, ".git")
+	return u.String()
 }
 
 var (

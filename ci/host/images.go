@@ -3,6 +3,7 @@ package host
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -28,21 +29,23 @@ type Bases map[string]Base
 type Base struct {
 	// Ref is a reference that [image.OpenBase] takes.
 	Ref string
-	// From is where it came from, with its digest, when Ref is a copy of it.
+	// From is the reference that it came from, when Ref is a copy of it.
 	From string
+	// Digest is the digest of From where the copy has another, because its layers were packed anew.
+	Digest string
 	// Image is the opened image; nil: Images opens Ref.
 	Image v1.Image
 }
 
 // Open opens those that are not open yet, so that one that is not there fails a build before it
 // has begun, and so that a tag that moves while it runs does not change it.
-func (b Bases) Open(ctx context.Context, platform string) error {
+func (b Bases) Open(ctx context.Context, platform string, opts ...image.Option) error {
 	for _, name := range slices.Sorted(maps.Keys(b)) {
 		base := b[name]
 		if base.Image != nil {
 			continue
 		}
-		im, err := image.OpenBase(ctx, base.Ref, platform)
+		im, err := image.OpenBase(ctx, base.Ref, platform, opts...)
 		if err != nil {
 			return fmt.Errorf("the base of image %s: %w", name, err)
 		}
@@ -118,14 +121,14 @@ func (r *Runner) Images(ctx context.Context, tree string, rel build.Release, pla
 	var out []Assembled
 	for _, im := range described {
 		from := bases[im.Name]
-		// A path says nothing on another machine, and a copy's digest nothing of
-		// its original.
-		if name, digest, ok := strings.Cut(from.From, "@"); ok {
-			im.Config.Labels[image.LabelBaseName], im.Config.Labels[image.LabelBaseDigest] = name, digest
-		} else if ref, err := image.ParseReference(from.Ref); err == nil && ref.Kind == image.KindRegistry {
-			im.Base = from.Ref
+		base := v1.Image(spool{from.Image, filepath.Join(r.Results, "bases")})
+		// A path says nothing on another machine.
+		im.Base = image.FullName(cmp.Or(from.From, from.Ref))
+		if from.Digest != "" {
+			im.Config.Labels[image.LabelBaseName], im.Config.Labels[image.LabelBaseDigest] = im.Base, from.Digest
+			im.Base, base = "", repacked{base}
 		}
-		done, err := image.Assemble(spool{from.Image, filepath.Join(r.Results, "bases")}, im, r.Blob)
+		done, err := image.Assemble(base, im, r.Blob)
 		if err != nil {
 			return nil, err
 		}
@@ -136,6 +139,35 @@ func (r *Runner) Images(ctx context.Context, tree string, rel build.Release, pla
 		out = append(out, Assembled{Name: im.Name, Base: cmp.Or(from.From, from.Ref), Summary: summary, Image: done, own: len(im.Layers)})
 	}
 	return out, nil
+}
+
+// repacked is a copy of an image whose history tells when it was copied, and how.
+type repacked struct{ v1.Image }
+
+// ConfigFile is the image's config without that history.
+func (r repacked) ConfigFile() (*v1.ConfigFile, error) {
+	c, err := r.Image.ConfigFile()
+	if err != nil {
+		return nil, err
+	}
+	c = c.DeepCopy()
+	c.History = nil
+	return c, nil
+}
+
+// WriteBase writes the image that a registry has under a reference, for a platform, as an OCI archive: its manifest and
+// layers as they are.
+func WriteBase(ctx context.Context, ref, platform, file string, opts ...image.Option) error {
+	im, err := image.OpenBase(ctx, ref, platform, opts...)
+	if err != nil {
+		return err
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	err = image.WriteArchive(im, f, nil)
+	return errors.Join(err, f.Close())
 }
 
 // configLayer packs the files that an image adds to its base.

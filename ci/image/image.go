@@ -45,7 +45,7 @@ type Image struct {
 	Name string `json:"name"`
 	// Platform is "linux/amd64", "linux/arm64" …; the base must be of the same.
 	Platform string `json:"platform"`
-	// Base is the base image's reference as it was given. It becomes the label base.name.
+	// Base is the base image's name (see FullName). It becomes the label base.name.
 	Base string `json:"base"`
 	// Layers are the layers above the base's, the lowest first.
 	Layers []layer.Descriptor `json:"layers"`

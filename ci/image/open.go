@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -24,6 +25,7 @@ const DefaultPlatform = "linux/amd64"
 type options struct {
 	keychain  authn.Keychain
 	transport http.RoundTripper
+	mirror    *url.URL
 }
 
 // Option changes how OpenBase works.
@@ -35,6 +37,24 @@ func WithKeychain(k authn.Keychain) Option { return func(o *options) { o.keychai
 
 // WithTransport gives the HTTP transport for registries.
 func WithTransport(t http.RoundTripper) Option { return func(o *options) { o.transport = t } }
+
+// WithMirror asks this address (http://mirror:5000) for what the reference's own registry would be asked for.
+func WithMirror(address *url.URL) Option { return func(o *options) { o.mirror = address } }
+
+// mirrored sends the requests for one host to another address.
+type mirrored struct {
+	http.RoundTripper
+	host string
+	to   *url.URL
+}
+
+func (m mirrored) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.Host == m.host {
+		req = req.Clone(req.Context())
+		req.URL.Scheme, req.URL.Host, req.Host = m.to.Scheme, m.to.Host, ""
+	}
+	return m.RoundTripper.RoundTrip(req)
+}
 
 // Kind says where a reference leads.
 type Kind string
@@ -96,6 +116,29 @@ func ParseReference(s string) (Reference, error) {
 	return Reference{Kind: KindRegistry, Registry: ref}, nil
 }
 
+// FullName is a registry's image by its full name and tag, without a digest ("docker.io/library/php:8.3-fpm" for
+// "php:8.3-fpm@sha256:…"), so that it reads the same however it was written; empty: the reference is not one of a registry.
+func FullName(ref string) string {
+	r, err := ParseReference(ref)
+	if err != nil || r.Kind != KindRegistry {
+		return ""
+	}
+	repo := r.Registry.Context()
+	registry := repo.RegistryStr()
+	if registry == name.DefaultRegistry {
+		registry = "docker.io" // what everybody but this library calls it
+	}
+	full := registry + "/" + repo.RepositoryStr()
+	plain, _, digested := strings.Cut(ref, "@")
+	if digested && !strings.Contains(plain[strings.LastIndex(plain, "/")+1:], ":") {
+		return full // no tag was given, and latest not meant
+	}
+	if tag, err := name.NewTag(plain); err == nil {
+		full += ":" + tag.TagStr()
+	}
+	return full
+}
+
 // OpenBase opens the image that a reference names (see ParseReference) for a platform ("linux/arm64"; empty:
 // DefaultPlatform). Nothing but manifests and the config is read; layers are when they are asked for, under ctx.
 func OpenBase(ctx context.Context, ref, platform string, opts ...Option) (v1.Image, error) {
@@ -147,6 +190,9 @@ func open(ctx context.Context, r Reference, want v1.Platform, o options) (v1.Ima
 			return nil, fmt.Errorf("it is not an OCI archive: %w", err)
 		}
 		return choose(index, r, &want)
+	}
+	if o.mirror != nil {
+		o.transport = mirrored{o.transport, r.Registry.Context().RegistryStr(), o.mirror}
 	}
 	desc, err := remote.Get(r.Registry, remote.WithContext(ctx), remote.WithAuthFromKeychain(o.keychain), remote.WithTransport(o.transport))
 	if err != nil {

@@ -24,7 +24,7 @@ func labels(r build.Release) map[string]string {
 		l[image.LabelRevision] = r.Revision
 	}
 	if r.Source != "" {
-		l[image.LabelSource] = r.Source
+		l[image.LabelSource] = build.RepositoryURL(r.Source)
 	}
 	return l
 }

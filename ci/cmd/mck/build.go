@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -384,7 +385,7 @@ type built struct {
 // imageFlags are what build needs to know beside what precompile does.
 type imageFlags struct {
 	releaseFlags
-	platform, phpBase, nginxBase string
+	platform, phpBase, nginxBase, baseRegistry string
 }
 
 func newBuildCommand(e *env) *cobra.Command {
@@ -434,6 +435,7 @@ that the store needs; 'dagger call php-base' makes one.`,
 	fl.StringVar(&im.platform, "platform", "linux/amd64", "the images' platform; the store itself is the same on all")
 	fl.StringVar(&im.phpBase, "php-base", "", "base of image magento2 (default: the official php-fpm image of this machine's PHP)")
 	fl.StringVar(&im.nginxBase, "nginx-base", build.NginxImage, "base of image nginx")
+	fl.StringVar(&im.baseRegistry, "base-registry", "", "registry to read the bases from instead of their own, as tcp://127.0.0.1:5000: a mirror")
 	return cmd
 }
 
@@ -447,6 +449,10 @@ func (f *buildFlags) build(ctx context.Context, e *env, im imageFlags) (done bui
 	if err := image.CheckPlatform(im.platform); err != nil {
 		return done, &exitError{exitUsage, err}
 	}
+	mirror, err := mirrorOf(im.baseRegistry)
+	if err != nil {
+		return done, &exitError{exitUsage, err}
+	}
 	bases := host.Bases{build.Magento: {Ref: im.phpBase}, build.Nginx: {Ref: im.nginxBase}}
 	var php string
 	open := func(s *store.Store, here store.PHP) ([]store.Finding, error) {
@@ -454,7 +460,7 @@ func (f *buildFlags) build(ctx context.Context, e *env, im imageFlags) (done bui
 		if im.phpBase == "" { // what builds the store suits it, and is what had better run it
 			bases[build.Magento] = host.Base{Ref: build.PHPImage(php)}
 		}
-		if err := bases.Open(ctx, im.platform); err != nil {
+		if err := bases.Open(ctx, im.platform, mirror...); err != nil {
 			return nil, fmt.Errorf("%w. Another can be named with --php-base and --nginx-base: of a registry that is reached from here, oci:DIR, or scratch", err)
 		}
 		return checkBase(bases[build.Magento], s, here)
@@ -490,6 +496,21 @@ func (f *buildFlags) build(ctx context.Context, e *env, im imageFlags) (done bui
 		return nil
 	})
 	return done, err
+}
+
+// mirrorOf is the registry that bases are read from.
+func mirrorOf(address string) ([]image.Option, error) {
+	if address == "" {
+		return nil, nil
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return nil, fmt.Errorf("--base-registry: %q is not an address such as tcp://127.0.0.1:5000", address)
+	}
+	if u.Scheme == "tcp" { // as dagger writes it
+		u.Scheme = "http"
+	}
+	return []image.Option{image.WithMirror(u)}, nil
 }
 
 // checkBase judges the PHP of the base that image magento2 stands on, as far as a

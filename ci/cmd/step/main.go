@@ -9,6 +9,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/magecloudkit/pipeline/ci/build"
 	"github.com/magecloudkit/pipeline/ci/host"
+	"github.com/magecloudkit/pipeline/ci/image"
 	"github.com/magecloudkit/pipeline/ci/layer"
 )
 
@@ -48,14 +50,14 @@ func (l *list) Set(v string) error { *l = append(*l, v); return nil }
 
 type args struct {
 	step, tree, results, cache, release, plan, platform, out string
-	compression                                              string
+	compression, ref, mirror                                 string
 	bases                                                    host.Bases
 	earlier                                                  list
 }
 
 func run(ctx context.Context, argv []string) error {
 	if len(argv) == 0 {
-		return errors.New("step: say run, extensions, complete or images")
+		return errors.New("step: say run, extensions, complete, base or images")
 	}
 	var a args
 	fl := flag.NewFlagSet("step "+argv[0], flag.ContinueOnError)
@@ -69,16 +71,18 @@ func run(ctx context.Context, argv []string) error {
 	fl.StringVar(&a.compression, "compression", "", "zstd or gzip")
 	fl.StringVar(&a.platform, "platform", "", "the images' platform")
 	a.bases = host.Bases{}
-	fl.Func("base", "base of an image: NAME=REFERENCE,ORIGIN", func(v string) error {
+	fl.Func("base", "base of an image: NAME=REFERENCE,ORIGIN[,DIGEST]", func(v string) error {
 		name, refs, ok := strings.Cut(v, "=")
-		ref, from, ok2 := strings.Cut(refs, ",")
-		if !ok || !ok2 {
-			return errors.New("use NAME=REFERENCE,ORIGIN")
+		parts := append(strings.Split(refs, ","), "")
+		if !ok || len(parts) < 3 {
+			return errors.New("use NAME=REFERENCE,ORIGIN[,DIGEST]")
 		}
-		a.bases[name] = host.Base{Ref: ref, From: from}
+		a.bases[name] = host.Base{Ref: parts[0], From: parts[1], Digest: parts[2]}
 		return nil
 	})
-	fl.StringVar(&a.out, "out", "", "directory for the images' archives")
+	fl.StringVar(&a.ref, "ref", "", "reference of the base to read")
+	fl.StringVar(&a.mirror, "mirror", "", "address to read it from, when it is not its registry's own")
+	fl.StringVar(&a.out, "out", "", "directory for the images' archives, or the file for a base's")
 	if err := fl.Parse(argv[1:]); err != nil {
 		return err
 	}
@@ -113,6 +117,8 @@ func run(ctx context.Context, argv []string) error {
 			return err
 		}
 		return r.Complete(ctx, plan, a.tree, rel)
+	case "base":
+		return base(ctx, a)
 	case "images":
 		return images(ctx, r, a)
 	}
@@ -140,6 +146,19 @@ func extensions(ctx context.Context, r *host.Runner, command []string) error {
 	}
 	_, err = layer.PackChangedFile(ctx, build.LayerExtensions, "/", before, untouched, r.Compression, r.Results)
 	return err
+}
+
+// base reads an image's base from its registry.
+func base(ctx context.Context, a args) error {
+	var opts []image.Option
+	if a.mirror != "" {
+		address, err := url.Parse(a.mirror)
+		if err != nil {
+			return err
+		}
+		opts = append(opts, image.WithMirror(address))
+	}
+	return host.WriteBase(ctx, a.ref, a.platform, a.out, opts...)
 }
 
 func images(ctx context.Context, r *host.Runner, a args) error {

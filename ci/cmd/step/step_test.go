@@ -172,15 +172,14 @@ func TestBaseOrigin(t *testing.T) {
 	must(t, err)
 	must(t, job.Precompile(t.Context(), tree))
 	out := filepath.Join(work, "out")
-	origin := "docker.io/library/php:8.3-fpm-bookworm@sha256:" + strings.Repeat("a", 64)
+	name, digest := "docker.io/library/php:8.3-fpm-bookworm", "sha256:"+strings.Repeat("a", 64)
 	must(t, run(t.Context(), []string{"images", "--tree", tree, "--results", filepath.Join(work, "images"), "--earlier", job.Runner.Results, "--out", out,
 		"--plan", put(t, filepath.Join(work, "plan.json"), plan), "--release", put(t, filepath.Join(work, "release.json"), release),
-		"--platform", "linux/amd64", "--base", "magento2=scratch," + origin, "--base", "nginx=scratch,"}))
+		"--platform", "linux/amd64", "--base", "magento2=scratch,php:8.3-fpm-bookworm," + digest, "--base", "nginx=scratch,"}))
 	im, err := image.OpenBase(t.Context(), "oci-archive:"+filepath.Join(out, "magento2.tar"), "linux/amd64")
 	must(t, err)
 	config, err := im.ConfigFile()
 	must(t, err)
-	name, digest, _ := strings.Cut(origin, "@")
 	if got := config.Config.Labels; got[image.LabelBaseName] != name || got[image.LabelBaseDigest] != digest {
 		t.Errorf("labels: %v", got)
 	}
@@ -193,16 +192,16 @@ func TestErrors(t *testing.T) {
 	must(t, os.WriteFile(broken, []byte("{"), 0o644))
 	failing := put(t, filepath.Join(dir, "failing.json"), build.Step{Name: "tool", Commands: []build.Command{{Args: []string{"php", "-r", "echo 'so it says'; exit(7);"}}}})
 	for want, args := range map[string][]string{
-		"say run, extensions, complete or images": nil,
-		`there is no "walk"`:                      {"walk"},
-		"NAME=REFERENCE,ORIGIN":                   {"images", "--base", "magento2"},
-		"flag provided but not defined":           {"run", "--bogus"},
-		`"xz"`:                                    {"run", "--compression", "xz"},
-		"none.json: ":                             {"run", "--step", filepath.Join(dir, "none.json")},
-		"broken.json: unexpected end":             {"run", "--step", broken},
-		"exit code 7\n  in ":                      {"run", "--step", failing, "--tree", dir, "--results", filepath.Join(dir, "results")},
-		"so it says":                              {"run", "--step", failing, "--tree", dir, "--results", filepath.Join(dir, "results")},
-		"has left no result":                      {"images", "--plan", put(t, filepath.Join(dir, "plan.json"), build.Plan{Steps: []build.Step{{Name: "compile"}}}), "--release", put(t, filepath.Join(dir, "release.json"), release), "--results", filepath.Join(dir, "results")},
+		"say run, extensions, complete, base or images": nil,
+		`there is no "walk"`:                            {"walk"},
+		"NAME=REFERENCE,ORIGIN[,DIGEST]":                {"images", "--base", "magento2"},
+		"flag provided but not defined":                 {"run", "--bogus"},
+		`"xz"`:                                          {"run", "--compression", "xz"},
+		"none.json: ":                                   {"run", "--step", filepath.Join(dir, "none.json")},
+		"broken.json: unexpected end":                   {"run", "--step", broken},
+		"exit code 7\n  in ":                            {"run", "--step", failing, "--tree", dir, "--results", filepath.Join(dir, "results")},
+		"so it says":                                    {"run", "--step", failing, "--tree", dir, "--results", filepath.Join(dir, "results")},
+		"has left no result":                            {"images", "--plan", put(t, filepath.Join(dir, "plan.json"), build.Plan{Steps: []build.Step{{Name: "compile"}}}), "--release", put(t, filepath.Join(dir, "release.json"), release), "--results", filepath.Join(dir, "results")},
 	} {
 		if err := run(ctx, args); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("step %v: %v, want %q", args, err, want)

@@ -8,7 +8,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help engine check lock composer precompile build get-ecr push inspect cleanup \
+.PHONY: help engine check lock composer precompile build pin get-ecr push inspect cleanup \
 	deploy report rollback status verify diff history rehearse demo test lint packages e2e
 
 ENGINE ?= dagger
@@ -109,6 +109,9 @@ precompile: engine ## Install and compile the store, with its static content, in
 
 build: engine ## Build the store's two images: make build BUILD_NUM=42
 	$(call verb,build,$(steps),$(this-build) $(commit) $(build-only))
+
+pin: ## Renew the digests of the bases, in ci/build/bases.json
+	$(call run,$(GO) run ./ci/cmd/mck pin $(call flag,--base-registry,BASE_REGISTRY))
 
 get-ecr: engine ## Print the registry's address: make push AWS_ECR_URL=$(make -s get-ecr)
 	$(call aws,get-ecr)

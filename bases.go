@@ -21,7 +21,10 @@ type base struct {
 
 // bases reads what the images stand on.
 func (p *planned) bases(ctx context.Context, platform dagger.Platform) ([]base, error) {
-	out := []base{{name: build.Magento, ref: p.phpRef}, {name: build.Nginx, ref: p.NginxImage}}
+	out := []base{{name: build.Magento, ref: p.phpRef}, {name: build.Nginx, ref: build.Pinned(p.NginxImage)}}
+	if line := build.Unpinned(out[0].ref, out[1].ref); line != "" {
+		fmt.Println(line)
+	}
 	group, gctx := errgroup.WithContext(ctx)
 	for i := range out {
 		group.Go(func() error { return p.readBase(gctx, &out[i], platform) })

@@ -35,9 +35,9 @@ import (
 
 // Images that the pipeline itself runs in. None of them becomes a part of a
 // store's images.
-const (
-	golangImage   = "golang:1.26-bookworm"
-	composerImage = "composer:2"
+var (
+	golangImage   = build.Pinned("golang:1.26-bookworm")
+	composerImage = build.Pinned("composer:2")
 )
 
 // Where things stand inside of the containers.
@@ -533,6 +533,7 @@ func (m *Magecloudkit) prepare(ctx context.Context) (*planned, error) {
 	if p.phpRef == "" {
 		p.phpRef = build.PHPImage(p.store.PHPMinor())
 	}
+	p.phpRef = build.Pinned(p.phpRef)
 	image := dag.Container().From(p.phpRef)
 	php, installer, err := inspectPHP(ctx, image)
 	if err != nil {

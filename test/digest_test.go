@@ -1,6 +1,8 @@
 package test
 
 import (
+	"io"
+	"log"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -43,7 +45,7 @@ func served(t *testing.T, address, ref string) v1.Image {
 // and again, after the engine has forgotten all, and by either shell; and the base
 // is in them as its registry has it.
 func TestOneCommitOneDigest(t *testing.T) {
-	server := httptest.NewServer(registry.New())
+	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 	defer server.Close()
 	address := strings.TrimPrefix(server.URL, "http://")
 	php := os.Getenv("MCK_E2E_PHP_IMAGE")
@@ -65,7 +67,7 @@ func TestOneCommitOneDigest(t *testing.T) {
 	}
 	built := func() map[string]v1.Image {
 		dir := t.TempDir()
-		call(t, append(flags, "export", "--path="+dir)...).must(t)
+		call(t, append(flags, "export", "-o", dir)...).must(t)
 		images := map[string]v1.Image{}
 		for _, name := range imageNames {
 			im, err := image.ReadLayout(filepath.Join(dir, name))

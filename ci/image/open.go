@@ -142,10 +142,7 @@ func FullName(ref string) string {
 // OpenBase opens the image that a reference names (see ParseReference) for a platform ("linux/arm64"; empty:
 // DefaultPlatform). Nothing but manifests and the config is read; layers are when they are asked for, under ctx.
 func OpenBase(ctx context.Context, ref, platform string, opts ...Option) (v1.Image, error) {
-	o := options{keychain: authn.DefaultKeychain, transport: remote.DefaultTransport}
-	for _, opt := range opts {
-		opt(&o)
-	}
+	o := resolved(opts)
 	if platform == "" {
 		platform = DefaultPlatform
 	}
@@ -191,12 +188,9 @@ func open(ctx context.Context, r Reference, want v1.Platform, o options) (v1.Ima
 		}
 		return choose(index, r, &want)
 	}
-	if o.mirror != nil {
-		o.transport = mirrored{o.transport, r.Registry.Context().RegistryStr(), o.mirror}
-	}
-	desc, err := remote.Get(r.Registry, remote.WithContext(ctx), remote.WithAuthFromKeychain(o.keychain), remote.WithTransport(o.transport))
+	desc, err := get(ctx, r, o)
 	if err != nil {
-		return nil, explain(err, r.Registry)
+		return nil, err
 	}
 	if desc.MediaType.IsIndex() {
 		index, err := desc.ImageIndex()
@@ -206,6 +200,44 @@ func open(ctx context.Context, r Reference, want v1.Platform, o options) (v1.Ima
 		return pick(index, &want)
 	}
 	return desc.Image()
+}
+
+// get asks a registry what a reference means.
+func get(ctx context.Context, r Reference, o options) (*remote.Descriptor, error) {
+	if o.mirror != nil {
+		o.transport = mirrored{o.transport, r.Registry.Context().RegistryStr(), o.mirror}
+	}
+	desc, err := remote.Get(r.Registry, remote.WithContext(ctx), remote.WithAuthFromKeychain(o.keychain), remote.WithTransport(o.transport))
+	if err != nil {
+		return nil, explain(err, r.Registry)
+	}
+	return desc, nil
+}
+
+// Digest asks a registry for the digest of what a reference names there now: of the index, where there is one for several
+// platforms.
+func Digest(ctx context.Context, ref string, opts ...Option) (string, error) {
+	r, err := ParseReference(ref)
+	if err != nil {
+		return "", err
+	}
+	if r.Kind != KindRegistry {
+		return "", fmt.Errorf("%s is not an image of a registry", ref)
+	}
+	desc, err := get(ctx, r, resolved(opts))
+	if err != nil {
+		return "", fmt.Errorf("asking for image %s: %w", ref, err)
+	}
+	return desc.Digest.String(), nil
+}
+
+// resolved are the options with their defaults.
+func resolved(opts []Option) options {
+	o := options{keychain: authn.DefaultKeychain, transport: remote.DefaultTransport}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	return o
 }
 
 // explain adds what to do about a registry's refusal.

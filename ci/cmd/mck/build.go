@@ -453,15 +453,18 @@ func (f *buildFlags) build(ctx context.Context, e *env, im imageFlags) (done bui
 	if err != nil {
 		return done, &exitError{exitUsage, err}
 	}
-	bases := host.Bases{build.Magento: {Ref: im.phpBase}, build.Nginx: {Ref: im.nginxBase}}
+	bases := host.Bases{build.Magento: {Ref: build.Pinned(im.phpBase)}, build.Nginx: {Ref: build.Pinned(im.nginxBase)}}
 	var php string
 	open := func(s *store.Store, here store.PHP) ([]store.Finding, error) {
 		php = minor(here.Version)
 		if im.phpBase == "" { // what builds the store suits it, and is what had better run it
-			bases[build.Magento] = host.Base{Ref: build.PHPImage(php)}
+			bases[build.Magento] = host.Base{Ref: build.Pinned(build.PHPImage(php))}
 		}
 		if err := bases.Open(ctx, im.platform, mirror...); err != nil {
 			return nil, fmt.Errorf("%w. Another can be named with --php-base and --nginx-base: of a registry that is reached from here, oci:DIR, or scratch", err)
+		}
+		if line := build.Unpinned(bases[build.Magento].Ref, bases[build.Nginx].Ref); line != "" && !f.quiet {
+			fmt.Fprintln(e.stderr, "mck: "+line)
 		}
 		return checkBase(bases[build.Magento], s, here)
 	}

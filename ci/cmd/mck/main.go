@@ -132,6 +132,7 @@ words, as the Dagger module's functions, with no container engine.
 		newComposerCommand(e),
 		newPrecompileCommand(e),
 		newBuildCommand(e),
+		newPinCommand(e),
 		newGetECRCommand(e),
 		newPushCommand(e),
 		newInspectCommand(e),

@@ -15,19 +15,24 @@ import (
 // base is what an image stands on.
 type base struct {
 	name, ref string // the image's name, and the base's reference as it was given
+	platform  dagger.Platform
 	archive   *dagger.File
 	digest    string // of ref, where the archive is a copy that the engine packed anew
 }
 
-// bases reads what the images stand on.
-func (p *planned) bases(ctx context.Context, platform dagger.Platform) ([]base, error) {
-	out := []base{{name: build.Magento, ref: p.phpRef}, {name: build.Nginx, ref: build.Pinned(p.NginxImage)}}
-	if line := build.Unpinned(out[0].ref, out[1].ref); line != "" {
+// bases reads what the images stand on, for each platform.
+func (p *planned) bases(ctx context.Context, platforms []dagger.Platform) ([]base, error) {
+	php, nginx := p.phpRef, build.Pinned(p.NginxImage)
+	if line := build.Unpinned(php, nginx); line != "" {
 		fmt.Println(line)
+	}
+	var out []base
+	for _, platform := range platforms {
+		out = append(out, base{name: build.Magento, ref: php, platform: platform}, base{name: build.Nginx, ref: nginx, platform: platform})
 	}
 	group, gctx := errgroup.WithContext(ctx)
 	for i := range out {
-		group.Go(func() error { return p.readBase(gctx, &out[i], platform) })
+		group.Go(func() error { return p.readBase(gctx, &out[i]) })
 	}
 	return out, group.Wait()
 }
@@ -35,8 +40,8 @@ func (p *planned) bases(ctx context.Context, platform dagger.Platform) ([]base, 
 // readBase takes a base from its registry, manifest and layers as they are. The
 // engine cannot hand them out: its own copy has another history, and other layers
 // once it has dropped those that it pulled.
-func (p *planned) readBase(ctx context.Context, b *base, platform dagger.Platform) error {
-	pulled := dag.Container(dagger.ContainerOpts{Platform: platform}).From(b.ref)
+func (p *planned) readBase(ctx context.Context, b *base) error {
+	pulled := dag.Container(dagger.ContainerOpts{Platform: b.platform}).From(b.ref)
 	ref, err := pulled.ImageRef(ctx)
 	if err != nil {
 		return err
@@ -47,7 +52,7 @@ func (p *planned) readBase(ctx context.Context, b *base, platform dagger.Platfor
 	}
 	const out = "/base.tar"
 	ctr := dag.Container().From(golangImage).WithFile(stepBin, stepTool(here))
-	args := []string{stepBin, "base", "--ref", ref, "--platform", string(platform), "--out", out}
+	args := []string{stepBin, "base", "--ref", ref, "--platform", string(b.platform), "--out", out}
 	if p.BaseRegistry != nil {
 		address, err := serviceAddress(ctx, p.BaseRegistry, "base-registry", "bases")
 		if err != nil {

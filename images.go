@@ -20,11 +20,11 @@ type Build struct {
 	PHP string
 	// The version of Magento or Mage-OS.
 	MagentoVersion string
-	// The digest of image magento2.
+	// The digest of image magento2; of its index, where it is for several platforms.
 	MagentoDigest string
 	// What a host that has none of its layers downloads for image magento2, in bytes.
 	MagentoSize int
-	// The digest of image nginx.
+	// The digest of image nginx; of its index, where it is for several platforms.
 	NginxDigest string
 	// What a host that has none of its layers downloads for image nginx, in bytes.
 	NginxSize int
@@ -82,28 +82,29 @@ func (p *planned) withSecrets(ctr *dagger.Container) *dagger.Container {
 	return ctr
 }
 
-// assemble puts the images together from the packed layers.
-func (p *planned) assemble(ctx context.Context, done *precompiled, bases []base, rel build.Release, platform dagger.Platform) (*Build, error) {
+// assemble puts the images together from the packed layers, for each platform.
+func (p *planned) assemble(ctx context.Context, done *precompiled, bases []base, rel build.Release) (*Build, error) {
 	args := []string{stepBin, "images", "--tree", treeDir, "--results", mckDir + "/images", "--out", "/out", "--compression", p.Compression,
-		"--platform", string(platform), "--plan", mckDir + "/plan.json", "--release", mckDir + "/release.json", "--cache", mckDir + "/cache"}
+		"--plan", mckDir + "/plan.json", "--release", mckDir + "/release.json", "--cache", mckDir + "/cache"}
 	ctr := p.withSecrets(p.withCache(done.app))
-	for _, b := range bases {
-		at := mckDir + "/base-" + b.name + ".tar"
+	for i, b := range bases {
+		at := fmt.Sprintf("%s/bases/%d.tar", mckDir, i)
 		ctr = ctr.WithMountedFile(at, b.archive)
-		args = append(args, "--base", b.name+"=oci-archive:"+at+","+b.ref+","+b.digest)
-	}
-	ctr, err := done.mount(ctr, &args)
-	if err != nil {
-		return nil, err
-	}
-	if len(p.missing) > 0 {
-		at := mckDir + "/earlier/extensions"
-		extended, err := p.extended(ctx, dag.Container(dagger.ContainerOpts{Platform: platform}).From(p.phpRef))
+		args = append(args, "--platform", string(b.platform), "--base", b.name+"=oci-archive:"+at+","+b.ref+","+b.digest)
+		if b.name != build.Magento || len(p.missing) == 0 {
+			continue
+		}
+		at = fmt.Sprintf("%s/earlier/extensions/%d", mckDir, i)
+		extended, err := p.extended(ctx, dag.Container(dagger.ContainerOpts{Platform: b.platform}).From(b.ref))
 		if err != nil {
 			return nil, err
 		}
 		ctr = ctr.WithMountedDirectory(at, extended.Directory(mckDir+"/extensions"))
-		args = append(args, "--earlier", at)
+		args = append(args, "--extensions", at)
+	}
+	ctr, err := done.mount(ctr, &args)
+	if err != nil {
+		return nil, err
 	}
 	if ctr, err = withJSON(ctr, mckDir+"/plan.json", p.steps); err != nil {
 		return nil, err
@@ -119,29 +120,26 @@ func (p *planned) assemble(ctx context.Context, done *precompiled, bases []base,
 	if err != nil {
 		return nil, err
 	}
-	raw, err := out.File("images.json").Contents(ctx)
+	raw, err := out.File("layouts.json").Contents(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var images []struct {
-		Name    string
-		Summary struct {
-			Digest string
-			Size   int
-		}
+		Name, Digest string
+		Size         int
 	}
 	if err := json.Unmarshal([]byte(raw), &images); err != nil {
 		return nil, fmt.Errorf("what the build says of its images cannot be read: %w", err)
 	}
-	b := &Build{BuildNum: rel.BuildNum, Revision: rel.Revision, PHP: p.version, MagentoVersion: p.store.MagentoVersion(), Archives: out, Platform: platform}
+	b := &Build{BuildNum: rel.BuildNum, Revision: rel.Revision, PHP: p.version, MagentoVersion: p.store.MagentoVersion(), Archives: out, Platform: bases[0].platform}
 	b.Table = fmt.Sprintf("build %s of %s %s, PHP %s, revision %s\n%s", b.BuildNum, p.store.Edition(), b.MagentoVersion, b.PHP, cmp.Or(b.Revision, "unknown"), table)
 	fmt.Print(b.Table) // the CLI prints nothing of an object but its name
 	for _, im := range images {
 		switch im.Name {
 		case build.Magento:
-			b.MagentoDigest, b.MagentoSize = im.Summary.Digest, im.Summary.Size
+			b.MagentoDigest, b.MagentoSize = im.Digest, im.Size
 		case build.Nginx:
-			b.NginxDigest, b.NginxSize = im.Summary.Digest, im.Summary.Size
+			b.NginxDigest, b.NginxSize = im.Digest, im.Size
 		}
 	}
 	return b, nil

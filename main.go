@@ -354,10 +354,10 @@ func (m *Magecloudkit) Build(
 	//
 	// +optional
 	repository string,
-	// Platform of the images, as linux/arm64. Default: the engine's.
+	// Platforms of the images, as linux/amd64,linux/arm64: of several there is an index, and what PHP makes is made once. Default: the engine's.
 	//
 	// +optional
-	platform dagger.Platform,
+	platform []dagger.Platform,
 ) (*Build, error) {
 	rel := build.Release{BuildNum: buildNum, Revision: revision, Source: repository, ContentVersion: contentVersion, Created: time.Now().UTC().Truncate(time.Second)}
 	if revisionTime != 0 {
@@ -370,10 +370,12 @@ func (m *Magecloudkit) Build(
 	if err != nil {
 		return nil, err
 	}
-	if platform == "" {
-		if platform, err = dag.DefaultPlatform(ctx); err != nil {
+	if len(platform) == 0 {
+		here, err := dag.DefaultPlatform(ctx)
+		if err != nil {
 			return nil, err
 		}
+		platform = []dagger.Platform{here}
 	}
 	group, gctx := errgroup.WithContext(ctx)
 	var done *precompiled
@@ -390,7 +392,7 @@ func (m *Magecloudkit) Build(
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	return p.assemble(ctx, done, bases, rel, platform)
+	return p.assemble(ctx, done, bases, rel)
 }
 
 // Make the magento2 image's base: PHP with the extensions that the store needs.

@@ -95,10 +95,10 @@ func (m *Magecloudkit) Push(
 	//
 	// +optional
 	repository string,
-	// Platform of the images, as linux/arm64. Default: the engine's.
+	// Platforms of the images, as linux/amd64,linux/arm64: of several there is an index, and what PHP makes is made once. Default: the engine's.
 	//
 	// +optional
-	platform dagger.Platform,
+	platform []dagger.Platform,
 	// Further tags, such as latest.
 	//
 	// +optional
@@ -158,10 +158,10 @@ func (m *Magecloudkit) Inspect(
 	//
 	// +optional
 	repository string,
-	// Platform of the images, as linux/arm64. Default: the engine's.
+	// Platforms of the images, as linux/amd64,linux/arm64: of several there is an index, and what PHP makes is made once. Default: the engine's.
 	//
 	// +optional
-	platform dagger.Platform,
+	platform []dagger.Platform,
 	// Say what differs from this build: its number, a directory with its images, or an image's reference.
 	//
 	// +optional

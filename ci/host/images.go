@@ -191,10 +191,75 @@ func named(rel build.Release) map[string]string {
 	return map[string]string{image.AnnotationRefName: rel.BuildNum}
 }
 
+// Layout is one of a build's images, for all its platforms.
+type Layout struct {
+	Name string
+	image.Layout
+}
+
+// Layouts puts the images of one name, which are for several platforms, together.
+func Layouts(images []Assembled) ([]Layout, error) {
+	variants := map[string][]v1.Image{}
+	var names []string
+	for _, im := range images {
+		if variants[im.Name] == nil {
+			names = append(names, im.Name)
+		}
+		variants[im.Name] = append(variants[im.Name], im.Image)
+	}
+	var out []Layout
+	for _, name := range names {
+		l, err := image.NewLayout(variants[name]...)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, Layout{name, l})
+	}
+	return out, nil
+}
+
+// Summary is what a tag of an image names.
+type Summary struct {
+	Name string `json:"name"`
+	// Digest is the image's, or the index's where there are several platforms.
+	Digest    string   `json:"digest"`
+	Platforms []string `json:"platforms"`
+	// Size is what a machine that has none of the layers downloads, in bytes; where there are several platforms, of the first.
+	Size int64 `json:"size"`
+}
+
+// Summaries say what the tags of the images name.
+func Summaries(images []Assembled) ([]Summary, error) {
+	layouts, err := Layouts(images)
+	if err != nil {
+		return nil, err
+	}
+	var out []Summary
+	for _, l := range layouts {
+		digest, err := l.Digest()
+		if err != nil {
+			return nil, err
+		}
+		s := Summary{Name: l.Name, Digest: digest.String()}
+		for _, im := range images {
+			if im.Name == l.Name {
+				s.Platforms = append(s.Platforms, im.Summary.Platform)
+				s.Size = cmp.Or(s.Size, im.Summary.Size)
+			}
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
 // WriteLayouts writes each image as an OCI image layout, dir/NAME.
 func WriteLayouts(dir string, rel build.Release, images []Assembled) error {
-	for _, im := range images {
-		if err := image.WriteLayout(im.Image, filepath.Join(dir, im.Name), named(rel)); err != nil {
+	layouts, err := Layouts(images)
+	if err != nil {
+		return err
+	}
+	for _, l := range layouts {
+		if err := l.Write(filepath.Join(dir, l.Name), named(rel)); err != nil {
 			return err
 		}
 	}
@@ -203,15 +268,19 @@ func WriteLayouts(dir string, rel build.Release, images []Assembled) error {
 
 // WriteArchives writes each image as an OCI archive, dir/NAME.tar.
 func WriteArchives(dir string, rel build.Release, images []Assembled) error {
+	layouts, err := Layouts(images)
+	if err != nil {
+		return err
+	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	for _, im := range images {
-		f, err := os.Create(filepath.Join(dir, im.Name+".tar"))
+	for _, l := range layouts {
+		f, err := os.Create(filepath.Join(dir, l.Name+".tar"))
 		if err != nil {
 			return err
 		}
-		err = image.WriteArchive(im.Image, f, named(rel))
+		err = l.WriteArchive(f, named(rel))
 		if cerr := f.Close(); err == nil {
 			err = cerr
 		}
@@ -223,11 +292,18 @@ func WriteArchives(dir string, rel build.Release, images []Assembled) error {
 }
 
 // PrintImages prints images as tables: their layers, from the base up.
-func PrintImages(w io.Writer, images []Assembled) {
+func PrintImages(w io.Writer, images []Assembled) error {
 	for _, im := range images {
 		fmt.Fprintf(w, "%s  %s  %s  %.1f MB\n", im.Name, im.Summary.Platform, im.Summary.Digest, float64(im.Summary.Size)/1e6)
 		for _, l := range im.Summary.Layers {
 			fmt.Fprintf(w, "  %8.1f MB  %.19s  %.60s\n", float64(l.Size)/1e6, l.Digest, l.Name)
 		}
 	}
+	summaries, err := Summaries(images)
+	for _, s := range summaries {
+		if len(s.Platforms) > 1 {
+			fmt.Fprintf(w, "%s  index of %s  %s\n", s.Name, strings.Join(s.Platforms, ", "), s.Digest)
+		}
+	}
+	return err
 }

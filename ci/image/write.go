@@ -2,9 +2,7 @@ package image
 
 import (
 	"archive/tar"
-	"bytes"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,10 +10,9 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/layout"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/magecloudkit/pipeline/ci/layer"
@@ -30,68 +27,6 @@ type blob struct {
 	hash v1.Hash
 	size int64
 	open func() (io.ReadCloser, error)
-}
-
-// files lists what the layout of an image consists of: the layers' blobs, and then what refers to them.
-func files(im v1.Image, annotations map[string]string) ([]blob, error) {
-	manifest, err := im.Manifest()
-	if err != nil {
-		return nil, err
-	}
-	layers, err := im.Layers()
-	if err != nil {
-		return nil, err
-	}
-	var out []blob
-	seen := map[v1.Hash]bool{}
-	for i, l := range layers {
-		d := manifest.Layers[i]
-		if !seen[d.Digest] {
-			seen[d.Digest] = true
-			out = append(out, blob{blobName(d.Digest), d.Digest, d.Size, l.Compressed})
-		}
-	}
-	config, err := im.RawConfigFile()
-	if err != nil {
-		return nil, err
-	}
-	rawManifest, err := im.RawManifest()
-	if err != nil {
-		return nil, err
-	}
-	hash, size, err := v1.SHA256(bytes.NewReader(rawManifest))
-	if err != nil {
-		return nil, err
-	}
-	mediaType, err := im.MediaType()
-	if err != nil {
-		return nil, err
-	}
-	configFile, err := im.ConfigFile()
-	if err != nil {
-		return nil, err
-	}
-	desc := v1.Descriptor{MediaType: mediaType, Digest: hash, Size: size, Annotations: annotations, Platform: configFile.Platform()}
-	index, err := json.Marshal(v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []v1.Descriptor{desc}})
-	if err != nil {
-		return nil, err
-	}
-	for _, f := range []struct {
-		name string
-		raw  []byte
-	}{
-		{blobName(manifest.Config.Digest), config},
-		{blobName(desc.Digest), rawManifest},
-		{"index.json", index},
-		{"oci-layout", []byte(`{"imageLayoutVersion":"1.0.0"}`)},
-	} {
-		hash, size, err := v1.SHA256(bytes.NewReader(f.raw))
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, blob{f.name, hash, size, func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(f.raw)), nil }})
-	}
-	return out, nil
 }
 
 // copyTo copies the blob and reports an error if it is not what its digest says.
@@ -112,13 +47,18 @@ func (b blob) copyTo(w io.Writer, r io.Reader) error {
 // directory that holds something else is left alone, with an error. Every blob is checked against its digest; those that
 // are files on the same file system are linked, not copied.
 func WriteLayout(im v1.Image, dir string, annotations map[string]string) error {
-	if err := writeLayout(im, dir, annotations); err != nil {
+	return Layout{Images: []v1.Image{im}}.Write(dir, annotations)
+}
+
+// Write is [WriteLayout] for all that the layout holds.
+func (l Layout) Write(dir string, annotations map[string]string) error {
+	if err := l.write(dir, annotations); err != nil {
 		return fmt.Errorf("writing image layout %s: %w", dir, err)
 	}
 	return nil
 }
 
-func writeLayout(im v1.Image, dir string, annotations map[string]string) (err error) {
+func (l Layout) write(dir string, annotations map[string]string) (err error) {
 	dir, err = filepath.Abs(dir)
 	if err != nil {
 		return err
@@ -127,7 +67,7 @@ func writeLayout(im v1.Image, dir string, annotations map[string]string) (err er
 	if err != nil {
 		return err
 	}
-	blobs, err := files(im, annotations)
+	blobs, err := l.files(annotations)
 	if err != nil {
 		return err
 	}
@@ -233,14 +173,19 @@ func (b blob) linkFrom(from, file string) bool {
 // WriteArchive writes the image as an OCI archive: a tar of its layout (see WriteLayout), which Dagger's Container.import,
 // skopeo (oci-archive:) and containerd read. The same image gives the same bytes.
 func WriteArchive(im v1.Image, w io.Writer, annotations map[string]string) error {
-	if err := writeArchive(im, w, annotations); err != nil {
+	return Layout{Images: []v1.Image{im}}.WriteArchive(w, annotations)
+}
+
+// WriteArchive is [WriteArchive] for all that the layout holds.
+func (l Layout) WriteArchive(w io.Writer, annotations map[string]string) error {
+	if err := l.writeArchive(w, annotations); err != nil {
 		return fmt.Errorf("writing an image archive: %w", err)
 	}
 	return nil
 }
 
-func writeArchive(im v1.Image, w io.Writer, annotations map[string]string) error {
-	blobs, err := files(im, annotations)
+func (l Layout) writeArchive(w io.Writer, annotations map[string]string) error {
+	blobs, err := l.files(annotations)
 	if err != nil {
 		return err
 	}
@@ -272,13 +217,13 @@ func (b blob) writeTar(tw *tar.Writer) error {
 
 // ReadLayout opens the only image in an OCI image layout.
 func ReadLayout(dir string) (v1.Image, error) {
-	index, err := layout.ImageIndexFromPath(dir)
+	l, err := OpenLayout(dir)
 	if err != nil {
-		return nil, fmt.Errorf("reading image layout %s: %w", dir, err)
+		return nil, err
 	}
-	im, err := choose(index, Reference{Kind: KindLayout, Path: dir}, nil)
-	if err != nil {
-		return nil, fmt.Errorf("reading image layout %s: %w", dir, err)
+	if l.Index != nil {
+		platforms, _ := l.Platforms()
+		return nil, fmt.Errorf("reading image layout %s: it holds images for several platforms: %s", dir, strings.Join(platforms, ", "))
 	}
-	return im, nil
+	return l.Images[0], nil
 }

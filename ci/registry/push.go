@@ -36,8 +36,39 @@ type Request struct {
 
 // Image is an image with the last part of its repository's name: "magento2".
 type Image struct {
-	Name  string
+	Name string
+	// Image is the image; nil where there is an Index.
 	Image v1.Image
+	// Index holds it for several platforms.
+	Index v1.ImageIndex
+}
+
+// of opens the images that an image consists of: one for each platform.
+func (i Image) of() ([]v1.Image, error) {
+	if i.Index == nil {
+		return []v1.Image{i.Image}, nil
+	}
+	manifest, err := i.Index.IndexManifest()
+	if err != nil {
+		return nil, err
+	}
+	var out []v1.Image
+	for _, d := range manifest.Manifests {
+		im, err := i.Index.Image(d.Digest)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, im)
+	}
+	return out, nil
+}
+
+// named is what a tag names.
+func (i Image) named() remote.Taggable {
+	if i.Index == nil {
+		return i.Image
+	}
+	return i.Index
 }
 
 // Result is what a push did.
@@ -75,6 +106,7 @@ type Blob struct {
 type upload struct {
 	Image
 	repo   name.Repository
+	images []v1.Image // for each platform
 	digest v1.Hash
 	blobs  []pending
 	before map[string]*remote.Descriptor // what each tag named before; nil: nothing
@@ -155,12 +187,14 @@ func (r *Registry) prepare(req Request) ([]*upload, error) {
 		if err := u.read(); err != nil {
 			return nil, fmt.Errorf("reading the image %s: %w", im.Name, err)
 		}
-		config, err := im.Image.ConfigFile()
-		if err != nil {
-			return nil, fmt.Errorf("reading the image %s: %w", im.Name, err)
-		}
-		if version := config.Config.Labels[image.LabelVersion]; version != "" {
-			versions[version] = im.Name
+		for _, variant := range u.images {
+			config, err := variant.ConfigFile()
+			if err != nil {
+				return nil, fmt.Errorf("reading the image %s: %w", im.Name, err)
+			}
+			if version := config.Config.Labels[image.LabelVersion]; version != "" {
+				versions[version] = im.Name
+			}
 		}
 		uploads = append(uploads, u)
 	}
@@ -181,52 +215,68 @@ func (r *Registry) prepare(req Request) ([]*upload, error) {
 }
 
 // read lists what an image consists of.
-func (u *upload) read() error {
-	summary, err := image.Describe(u.Image.Image)
+func (u *upload) read() (err error) {
+	if u.images, err = u.of(); err != nil {
+		return err
+	}
+	seen := map[v1.Hash]bool{}
+	for _, im := range u.images {
+		if err := u.add(im, seen); err != nil {
+			return err
+		}
+	}
+	if u.Index != nil {
+		u.digest, err = u.Index.Digest()
+	} else {
+		u.digest, err = u.Image.Image.Digest()
+	}
 	if err != nil {
 		return err
 	}
-	layers, err := u.Image.Image.Layers()
+	u.done.Name, u.done.Digest, u.done.Pinned = u.Name, u.digest.String(), u.repo.Digest(u.digest.String()).String()
+	return nil
+}
+
+// add lists an image's layers and config.
+func (u *upload) add(im v1.Image, seen map[v1.Hash]bool) error {
+	summary, err := image.Describe(im)
 	if err != nil {
 		return err
 	}
-	seen := map[string]bool{}
-	add := func(name string, l v1.Layer) error {
-		mediaType, err := l.MediaType()
-		if err != nil {
-			return err
-		}
-		digest, err := l.Digest()
-		if err != nil {
-			return err
-		}
-		size, err := l.Size()
-		if err != nil {
-			return err
-		}
-		if !seen[digest.String()] && mediaType.IsDistributable() {
-			seen[digest.String()] = true
-			u.blobs = append(u.blobs, pending{name, l, size})
-			u.done.Blobs = append(u.done.Blobs, Blob{Name: name, Digest: digest.String(), Size: size})
-		}
-		return nil
+	layers, err := im.Layers()
+	if err != nil {
+		return err
 	}
 	for i, l := range layers {
-		if err := add(summary.Layers[i].Name, l); err != nil {
+		if err := u.addBlob(summary.Layers[i].Name, l, seen); err != nil {
 			return err
 		}
 	}
-	config, err := partial.ConfigLayer(u.Image.Image)
+	config, err := partial.ConfigLayer(im)
 	if err != nil {
 		return err
 	}
-	if err := add("config", config); err != nil {
+	return u.addBlob("config", config, seen)
+}
+
+func (u *upload) addBlob(name string, l v1.Layer, seen map[v1.Hash]bool) error {
+	mediaType, err := l.MediaType()
+	if err != nil {
 		return err
 	}
-	if u.digest, err = v1.NewHash(summary.Digest); err != nil {
+	digest, err := l.Digest()
+	if err != nil {
 		return err
 	}
-	u.done.Name, u.done.Digest, u.done.Pinned = u.Name, summary.Digest, u.repo.Digest(summary.Digest).String()
+	size, err := l.Size()
+	if err != nil {
+		return err
+	}
+	if !seen[digest] && mediaType.IsDistributable() {
+		seen[digest] = true
+		u.blobs = append(u.blobs, pending{name, l, size})
+		u.done.Blobs = append(u.done.Blobs, Blob{Name: name, Digest: digest.String(), Size: size})
+	}
 	return nil
 }
 
@@ -362,7 +412,7 @@ func size(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
 func (r *Registry) sendManifest(ctx context.Context, u *upload) error {
 	ref := u.repo.Digest(u.digest.String())
 	m := &meter{}
-	if err := r.pusher.Push(withMeter(ctx, m), ref, u.Image.Image); err != nil {
+	if err := r.pusher.Push(withMeter(ctx, m), ref, u.named()); err != nil {
 		return fmt.Errorf("sending the manifest of %s to %s: %w", u.Name, u.repo, err)
 	}
 	u.done.BytesSent += m.sent.Load()
@@ -423,7 +473,7 @@ var errUnknown = errors.New("what it names now cannot be read")
 // setTag lets a tag name an image, and makes sure that it does: an answer that was lost is no failure.
 func (r *Registry) setTag(ctx context.Context, u *upload, tag string) error {
 	ref := u.repo.Tag(tag)
-	putErr := r.pusher.Put(ctx, ref, u.Image.Image)
+	putErr := r.pusher.Put(ctx, ref, u.named())
 	// Looked at even if the caller has had enough: the request may have arrived.
 	check, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()

@@ -10,6 +10,8 @@ import (
 
 // Images is what is known of a build's images without running them.
 type Images struct {
+	// NotRun are the platforms that the machine cannot run.
+	NotRun []string
 	// Users are the users that the containers run as, by image ("33:33").
 	Users map[string]string
 	// Static are the digests of the layers of static content, by image.

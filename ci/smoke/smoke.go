@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -39,8 +40,10 @@ type Check struct {
 
 // Report is what a shop was asked, in order.
 type Report struct {
-	Checks  []Check `json:"checks"`
-	Seconds float64 `json:"seconds"`
+	Checks []Check `json:"checks"`
+	// NotRun are the platforms that there are images for and that this machine cannot run.
+	NotRun  []string `json:"notRun,omitempty"`
+	Seconds float64  `json:"seconds"`
 }
 
 // OK says that nothing failed.
@@ -63,6 +66,9 @@ func (r Report) String() string {
 	}
 	fmt.Fprintf(t, "\t\t%.1f s\t\n", r.Seconds)
 	_ = t.Flush() // a strings.Builder takes everything
+	if len(r.NotRun) > 0 {
+		fmt.Fprintf(&b, "not run: the images for %s, since this machine is %s/%s. Their files of the store are the same; their bases are not\n", strings.Join(r.NotRun, ", "), runtime.GOOS, runtime.GOARCH)
+	}
 	for _, c := range r.Checks {
 		if c.Status != Failed {
 			continue

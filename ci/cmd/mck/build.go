@@ -385,7 +385,8 @@ type built struct {
 // imageFlags are what build needs to know beside what precompile does.
 type imageFlags struct {
 	releaseFlags
-	platform, phpBase, nginxBase, baseRegistry string
+	platforms                        []string
+	phpBase, nginxBase, baseRegistry string
 }
 
 func newBuildCommand(e *env) *cobra.Command {
@@ -421,7 +422,9 @@ that the store needs; 'dagger call php-base' makes one.`,
 			if done.Smoke != nil && !f.quiet {
 				fmt.Fprint(e.stderr, done.Smoke)
 			}
-			host.PrintImages(e.stdout, done.Images)
+			if err := host.PrintImages(e.stdout, done.Images); err != nil {
+				return err
+			}
 			fmt.Fprintf(e.stdout, "build %s of %s in %.1f s: %s, %s\n", done.BuildNum, done.Version, done.Seconds, filepath.Join(f.out, build.Magento), filepath.Join(f.out, build.Nginx))
 			return nil
 		},
@@ -432,7 +435,7 @@ that the store needs; 'dagger call php-base' makes one.`,
 	fl.StringVar(&im.buildNum, "build-num", "latest", "the build's number, and its images' tag")
 	fl.StringVar(&im.revision, "revision", "", "the commit that is built (default: the commit of the store's git repository)")
 	fl.StringVar(&im.contentVersion, "content-version", "", "version in static URLs (default: the time of the commit, in seconds)")
-	fl.StringVar(&im.platform, "platform", "linux/amd64", "the images' platform; the store itself is the same on all")
+	fl.StringSliceVar(&im.platforms, "platform", []string{image.DefaultPlatform}, "the images' platforms (linux/amd64,linux/arm64): of several there is an index; the store itself is the same on all")
 	fl.StringVar(&im.phpBase, "php-base", "", "base of image magento2 (default: the official php-fpm image of this machine's PHP)")
 	fl.StringVar(&im.nginxBase, "nginx-base", build.NginxImage, "base of image nginx")
 	fl.StringVar(&im.baseRegistry, "base-registry", "", "registry to read the bases from instead of their own, as tcp://127.0.0.1:5000: a mirror")
@@ -446,27 +449,39 @@ func (f *buildFlags) build(ctx context.Context, e *env, im imageFlags) (done bui
 	if err != nil {
 		return done, err
 	}
-	if err := image.CheckPlatform(im.platform); err != nil {
+	if err := checkPlatforms(im.platforms); err != nil {
 		return done, &exitError{exitUsage, err}
 	}
 	mirror, err := mirrorOf(im.baseRegistry)
 	if err != nil {
 		return done, &exitError{exitUsage, err}
 	}
-	bases := host.Bases{build.Magento: {Ref: build.Pinned(im.phpBase)}, build.Nginx: {Ref: build.Pinned(im.nginxBase)}}
+	bases := make([]host.Bases, len(im.platforms))
 	var php string
 	open := func(s *store.Store, here store.PHP) ([]store.Finding, error) {
 		php = minor(here.Version)
-		if im.phpBase == "" { // what builds the store suits it, and is what had better run it
-			bases[build.Magento] = host.Base{Ref: build.Pinned(build.PHPImage(php))}
+		ref := im.phpBase
+		if ref == "" { // what builds the store suits it, and is what had better run it
+			ref = build.PHPImage(php)
 		}
-		if err := bases.Open(ctx, im.platform, mirror...); err != nil {
-			return nil, fmt.Errorf("%w. Another can be named with --php-base and --nginx-base: of a registry that is reached from here, oci:DIR, or scratch", err)
+		var found []store.Finding
+		for i, platform := range im.platforms {
+			bases[i] = host.Bases{build.Magento: {Ref: build.Pinned(ref)}, build.Nginx: {Ref: build.Pinned(im.nginxBase)}}
+			if err := bases[i].Open(ctx, platform, mirror...); err != nil {
+				return nil, fmt.Errorf("%w. Another can be named with --php-base and --nginx-base: of a registry that is reached from here, oci:DIR, or scratch", err)
+			}
+			about, err := checkBase(bases[i][build.Magento], s, here)
+			if err != nil {
+				return nil, err
+			}
+			if i == 0 || !slices.Equal(found, about) {
+				found = append(found, about...)
+			}
 		}
-		if line := build.Unpinned(bases[build.Magento].Ref, bases[build.Nginx].Ref); line != "" && !f.quiet {
+		if line := build.Unpinned(build.Pinned(ref), build.Pinned(im.nginxBase)); line != "" && !f.quiet {
 			fmt.Fprintln(e.stderr, "mck: "+line)
 		}
-		return checkBase(bases[build.Magento], s, here)
+		return found, nil
 	}
 	err = f.withJob(ctx, e, open, func(ctx context.Context, j *host.Job, s *store.Store) error {
 		tree, err := j.Install(ctx)
@@ -480,9 +495,13 @@ func (f *buildFlags) build(ctx context.Context, e *env, im imageFlags) (done bui
 		if err != nil {
 			return err
 		}
-		images, err := j.Runner.Images(ctx, tree, r, im.platform, layers, bases)
-		if err != nil {
-			return err
+		var images []host.Assembled
+		for i, platform := range im.platforms {
+			some, err := j.Runner.Images(ctx, tree, r, platform, layers, bases[i])
+			if err != nil {
+				return err
+			}
+			images = append(images, some...)
 		}
 		found, err := j.Runner.SearchSecrets(ctx, tree, images, j.Plan.Allowed)
 		if err != nil {
@@ -499,6 +518,22 @@ func (f *buildFlags) build(ctx context.Context, e *env, im imageFlags) (done bui
 		return nil
 	})
 	return done, err
+}
+
+// checkPlatforms says what of the platforms cannot be.
+func checkPlatforms(platforms []string) error {
+	if len(platforms) == 0 {
+		return errors.New("--platform: name one, such as linux/amd64")
+	}
+	for i, platform := range platforms {
+		if err := image.CheckPlatform(platform); err != nil {
+			return err
+		}
+		if slices.Contains(platforms[:i], platform) {
+			return fmt.Errorf("--platform: %s is named twice", platform)
+		}
+	}
+	return nil
 }
 
 // mirrorOf is the registry that bases are read from.

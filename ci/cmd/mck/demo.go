@@ -179,7 +179,7 @@ func (d *demo) build(ctx context.Context, number string) (string, error) {
 	d.images = filepath.Join(d.dir, "images-"+number)
 	f := d.flags()
 	done, err := f.build(ctx, d.env, imageFlags{
-		releaseFlags: releaseFlags{buildNum: number}, platform: image.DefaultPlatform, phpBase: image.Scratch, nginxBase: image.Scratch,
+		releaseFlags: releaseFlags{buildNum: number}, platforms: []string{image.DefaultPlatform}, phpBase: image.Scratch, nginxBase: image.Scratch,
 	})
 	if err != nil {
 		return "", err

@@ -105,7 +105,7 @@ func (o opener) inspected(ctx context.Context, args []string) (map[string]v1.Ima
 		}
 		return out, nil
 	}
-	images, err := layoutsIn(o.s.Images)
+	images, err := layoutsIn(o.s.Images, o.s.Platform)
 	if o.s.BuildNum == "" {
 		if err != nil {
 			return nil, fmt.Errorf("%w. 'mck build --out %s' makes the images; --build-num names some of the registry", err, o.s.Images)
@@ -134,7 +134,7 @@ var buildTag = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
 // build opens the images that a word names: a directory, a build's number, or a reference.
 func (o opener) build(ctx context.Context, word string) (map[string]v1.Image, error) {
 	if st, err := os.Stat(word); err == nil && st.IsDir() {
-		return layoutsIn(word)
+		return layoutsIn(word, o.s.Platform)
 	}
 	if buildTag.MatchString(word) {
 		return o.pushed(ctx, word)
@@ -175,7 +175,7 @@ func (o opener) fetch(ctx context.Context, address, what string) (v1.Image, erro
 }
 
 // layoutsIn opens the layouts in a directory, or the one that it is.
-func layoutsIn(dir string) (map[string]v1.Image, error) {
+func layoutsIn(dir, platform string) (map[string]v1.Image, error) {
 	out := map[string]v1.Image{}
 	places := map[string]string{filepath.Base(dir): dir}
 	if _, err := os.Stat(filepath.Join(dir, "oci-layout")); err != nil {
@@ -185,7 +185,11 @@ func layoutsIn(dir string) (map[string]v1.Image, error) {
 		}
 	}
 	for name, place := range places {
-		im, err := image.ReadLayout(place)
+		l, err := image.OpenLayout(place)
+		if err != nil {
+			return nil, err
+		}
+		im, err := l.For(platform)
 		if err != nil {
 			return nil, err
 		}

@@ -97,11 +97,11 @@ func newPushCommand(e *env) *cobra.Command {
 		req := registry.Request{Prefix: s.Prefix, Tag: s.BuildNum, Tags: s.Tags, Create: s.Create}
 		for _, n := range imageNames {
 			dir := filepath.Join(s.Images, n)
-			im, err := image.ReadLayout(dir)
+			l, err := image.OpenLayout(dir)
 			if err != nil {
 				return fmt.Errorf("%w. 'mck build --out %s' makes the images", err, s.Images)
 			}
-			req.Images = append(req.Images, registry.Image{Name: n, Image: im})
+			req.Images = append(req.Images, registry.Image{Name: n, Image: l.Images[0], Index: l.Index})
 		}
 		r, err := openRegistry(ctx, e, *s)
 		if err != nil {

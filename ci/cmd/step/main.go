@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -49,10 +50,17 @@ func (l *list) String() string     { return strings.Join(*l, ",") }
 func (l *list) Set(v string) error { *l = append(*l, v); return nil }
 
 type args struct {
-	step, tree, results, cache, release, plan, platform, out string
-	compression, ref, mirror                                 string
-	bases                                                    host.Bases
-	earlier                                                  list
+	step, tree, results, cache, release, plan, out string
+	compression, ref, mirror                       string
+	platforms                                      []platform
+	earlier                                        list
+}
+
+// platform is what differs from one of the images' platforms to another.
+type platform struct {
+	name       string
+	bases      host.Bases
+	extensions string // directory; empty: the base lacks none
 }
 
 func run(ctx context.Context, argv []string) error {
@@ -69,15 +77,29 @@ func run(ctx context.Context, argv []string) error {
 	fl.Var(&a.earlier, "earlier", "directory of what an earlier step left")
 	fl.StringVar(&a.cache, "cache", "", "directory of earlier results by key")
 	fl.StringVar(&a.compression, "compression", "", "zstd or gzip")
-	fl.StringVar(&a.platform, "platform", "", "the images' platform")
-	a.bases = host.Bases{}
+	fl.Func("platform", "a platform of the images; the bases and extensions that follow are for it", func(v string) error {
+		if n := len(a.platforms); n == 0 || a.platforms[n-1].name != v {
+			a.platforms = append(a.platforms, platform{name: v, bases: host.Bases{}})
+		}
+		return nil
+	})
 	fl.Func("base", "base of an image: NAME=REFERENCE,ORIGIN[,DIGEST]", func(v string) error {
 		name, refs, ok := strings.Cut(v, "=")
 		parts := append(strings.Split(refs, ","), "")
 		if !ok || len(parts) < 3 {
 			return errors.New("use NAME=REFERENCE,ORIGIN[,DIGEST]")
 		}
-		a.bases[name] = host.Base{Ref: parts[0], From: parts[1], Digest: parts[2]}
+		if len(a.platforms) == 0 {
+			return errors.New("name its --platform first")
+		}
+		a.platforms[len(a.platforms)-1].bases[name] = host.Base{Ref: parts[0], From: parts[1], Digest: parts[2]}
+		return nil
+	})
+	fl.Func("extensions", "directory of what installing PHP extensions for a platform left", func(v string) error {
+		if len(a.platforms) == 0 {
+			return errors.New("name their --platform first")
+		}
+		a.platforms[len(a.platforms)-1].extensions = v
 		return nil
 	})
 	fl.StringVar(&a.ref, "ref", "", "reference of the base to read")
@@ -158,7 +180,10 @@ func base(ctx context.Context, a args) error {
 		}
 		opts = append(opts, image.WithMirror(address))
 	}
-	return host.WriteBase(ctx, a.ref, a.platform, a.out, opts...)
+	if len(a.platforms) != 1 {
+		return errors.New("step base: name one --platform")
+	}
+	return host.WriteBase(ctx, a.ref, a.platforms[0].name, a.out, opts...)
 }
 
 func images(ctx context.Context, r *host.Runner, a args) error {
@@ -172,16 +197,25 @@ func images(ctx context.Context, r *host.Runner, a args) error {
 	if err != nil {
 		return err
 	}
-	for _, dir := range a.earlier {
-		if d, err := layer.ReadDescriptor(dir, build.LayerExtensions); err == nil {
-			layers = append(layers, d)
-		} else if !errors.Is(err, os.ErrNotExist) {
+	if len(a.platforms) == 0 {
+		return errors.New("step images: name a --platform")
+	}
+	var done []host.Assembled
+	for _, p := range a.platforms {
+		own := slices.Clone(layers)
+		if p.extensions != "" {
+			d, err := layer.ReadDescriptor(p.extensions, build.LayerExtensions)
+			if err != nil {
+				return err
+			}
+			own = append(own, d)
+			r.Earlier = append(r.Earlier, p.extensions)
+		}
+		some, err := r.Images(ctx, a.tree, rel, p.name, own, p.bases)
+		if err != nil {
 			return err
 		}
-	}
-	done, err := r.Images(ctx, a.tree, rel, a.platform, layers, a.bases)
-	if err != nil {
-		return err
+		done = append(done, some...)
 	}
 	if _, err := r.SearchSecrets(ctx, a.tree, done, plan.Allowed); err != nil {
 		return err
@@ -189,14 +223,18 @@ func images(ctx context.Context, r *host.Runner, a args) error {
 	if err := host.WriteArchives(a.out, rel, done); err != nil {
 		return err
 	}
-	var table, machine bytes.Buffer
-	host.PrintImages(&table, done)
-	if err := host.WriteJSON(&machine, done); err != nil {
+	var table, machine, layouts bytes.Buffer
+	summaries, err := host.Summaries(done)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(host.PrintImages(&table, done), host.WriteJSON(&machine, done), host.WriteJSON(&layouts, summaries)); err != nil {
 		return err
 	}
 	return errors.Join(
 		os.WriteFile(filepath.Join(a.out, "images.txt"), table.Bytes(), 0o644),
 		os.WriteFile(filepath.Join(a.out, "images.json"), machine.Bytes(), 0o644),
+		os.WriteFile(filepath.Join(a.out, "layouts.json"), layouts.Bytes(), 0o644),
 	)
 }
 

@@ -76,7 +76,7 @@ func Run(ctx context.Context, o Options) (smoke.Report, error) {
 // ask installs the shop, starts it, and asks.
 func (r *runner) ask(ctx context.Context, images smoke.Images) (smoke.Report, error) {
 	start := r.Now()
-	report := smoke.Report{Checks: smoke.Inspect(images, r.Now)}
+	report := smoke.Report{NotRun: images.NotRun, Checks: smoke.Inspect(images, r.Now)}
 	step := func(name string, run func(context.Context) error) bool {
 		began := r.Now()
 		err := run(ctx)

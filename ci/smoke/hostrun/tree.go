@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -27,9 +28,34 @@ type tree struct {
 	config v1.Config
 }
 
+// choose takes the image that this machine can run out of a layout, and notes the others.
+func choose(dir string, into *smoke.Images) (v1.Image, error) {
+	l, err := image.OpenLayout(dir)
+	if err != nil {
+		return nil, err
+	}
+	platforms, err := l.Platforms()
+	if err != nil {
+		return nil, err
+	}
+	own := -1
+	into.NotRun = nil
+	for i, p := range platforms {
+		if strings.HasPrefix(p+"/", runtime.GOOS+"/"+runtime.GOARCH+"/") {
+			own = i
+		} else {
+			into.NotRun = append(into.NotRun, p)
+		}
+	}
+	if own < 0 {
+		return nil, &Unavailable{[]string{"a processor for images of " + strings.Join(platforms, ", ")}}
+	}
+	return l.Images[own], nil
+}
+
 // unpack lays out an image of the build in its own directory.
 func unpack(ctx context.Context, layouts, name, dir string, into *smoke.Images) (*tree, error) {
-	im, err := image.ReadLayout(filepath.Join(layouts, name))
+	im, err := choose(filepath.Join(layouts, name), into)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,12 @@ ENGINE ?= dagger
 DAGGER ?= dagger
 GO ?= go
 OUT ?= out
+# Bases of a registry on this machine: the engine's containers are given it, since they cannot reach it.
+base-at := $(firstword $(filter 127.% localhost:%,$(subst /, ,$(value PHP_IMAGE)) $(subst /, ,$(value NGINX_IMAGE))))
+ifneq ($(base-at),)
+BASE_REGISTRY ?= tcp://$(base-at)
+export BASE_REGISTRY
+endif
 # The store's commit. Equal commits give equal images, bit for bit.
 in-store := git -C "$(or $(value SOURCE),.)"
 REVISION ?= $(shell $(in-store) rev-parse HEAD 2>/dev/null)

@@ -94,6 +94,11 @@ func (p *planned) assemble(ctx context.Context, done *precompiled, bases []base,
 		if b.name != build.Magento || len(p.missing) == 0 {
 			continue
 		}
+		if here, err := dag.DefaultPlatform(ctx); err != nil {
+			return nil, err
+		} else if b.platform != here {
+			fmt.Printf("PHP extensions for %s are installed by running that platform's base, which wants emulation (binfmt) on the engine's machine, or a --php-image that has them\n", b.platform)
+		}
 		at = fmt.Sprintf("%s/earlier/extensions/%d", mckDir, i)
 		extended, err := p.extended(ctx, dag.Container(dagger.ContainerOpts{Platform: b.platform}).From(b.ref))
 		if err != nil {

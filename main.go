@@ -130,7 +130,7 @@ func New(
 	// +default="nginx:stable-bookworm"
 	nginxImage string,
 
-	// A registry on this machine to read the images' bases from, as tcp://127.0.0.1:5000, where containers cannot reach the one that the bases' names say: a mirror, or that one itself.
+	// A registry to look for the images' bases in before their own, as tcp://127.0.0.1:5000: a mirror, such as the engine's, or the bases' own where it is on this machine, which containers cannot reach.
 	//
 	// +optional
 	baseRegistry *dagger.Service,

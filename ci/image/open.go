@@ -38,7 +38,7 @@ func WithKeychain(k authn.Keychain) Option { return func(o *options) { o.keychai
 // WithTransport gives the HTTP transport for registries.
 func WithTransport(t http.RoundTripper) Option { return func(o *options) { o.transport = t } }
 
-// WithMirror asks this address (http://mirror:5000) for what the reference's own registry would be asked for.
+// WithMirror asks this address (http://mirror:5000) first, and the reference's own registry for what is not there.
 func WithMirror(address *url.URL) Option { return func(o *options) { o.mirror = address } }
 
 // mirrored sends the requests for one host to another address.
@@ -204,10 +204,20 @@ func open(ctx context.Context, r Reference, want v1.Platform, o options) (v1.Ima
 
 // get asks a registry what a reference means.
 func get(ctx context.Context, r Reference, o options) (*remote.Descriptor, error) {
-	if o.mirror != nil {
-		o.transport = mirrored{o.transport, r.Registry.Context().RegistryStr(), o.mirror}
+	ask := func(transport http.RoundTripper) (*remote.Descriptor, error) {
+		return remote.Get(r.Registry, remote.WithContext(ctx), remote.WithAuthFromKeychain(o.keychain), remote.WithTransport(transport))
 	}
-	desc, err := remote.Get(r.Registry, remote.WithContext(ctx), remote.WithAuthFromKeychain(o.keychain), remote.WithTransport(o.transport))
+	if o.mirror != nil {
+		desc, err := ask(mirrored{o.transport, r.Registry.Context().RegistryStr(), o.mirror})
+		if err == nil {
+			return desc, nil
+		}
+		if desc, direct := ask(o.transport); direct == nil {
+			return desc, nil
+		}
+		return nil, explain(err, r.Registry)
+	}
+	desc, err := ask(o.transport)
 	if err != nil {
 		return nil, explain(err, r.Registry)
 	}

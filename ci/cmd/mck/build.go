@@ -438,7 +438,7 @@ that the store needs; 'dagger call php-base' makes one.`,
 	fl.StringSliceVar(&im.platforms, "platform", []string{image.DefaultPlatform}, "the images' platforms (linux/amd64,linux/arm64): of several there is an index; the store itself is the same on all")
 	fl.StringVar(&im.phpBase, "php-base", "", "base of image magento2 (default: the official php-fpm image of this machine's PHP)")
 	fl.StringVar(&im.nginxBase, "nginx-base", build.NginxImage, "base of image nginx")
-	fl.StringVar(&im.baseRegistry, "base-registry", "", "registry to read the bases from instead of their own, as tcp://127.0.0.1:5000: a mirror")
+	fl.StringVar(&im.baseRegistry, "base-registry", "", "registry to look for the bases in before their own, as tcp://127.0.0.1:5000: a mirror")
 	return cmd
 }
 

@@ -277,7 +277,7 @@ func TestCommandLineOfBuilds(t *testing.T) {
 		{nil, 0, []string{"check", "composer", "precompile", "build", "completion"}},
 		{[]string{"--help"}, 0, []string{"mck build --source magento --out out", "Available Commands"}},
 		{[]string{"help", "build"}, 0, []string{"--build-num", "--php-base", "dagger call php-base"}},
-		{[]string{"build", "--help"}, 0, []string{"--shards", "auto, none, theme or locale", "--compression", "--content-version", `(default "linux/amd64")`}},
+		{[]string{"build", "--help"}, 0, []string{"--shards", "auto, none, theme or locale", "--compression", "--content-version", "(default [linux/amd64])"}},
 		{[]string{"check", "--help"}, 0, []string{"exit code is 1", "--locales"}},
 		{[]string{"completion", "bash"}, 0, []string{"__start_mck"}},
 		{[]string{"completion", "zsh"}, 0, []string{"#compdef mck"}},

@@ -73,7 +73,7 @@ If one cannot be asked for, the file is left as it is.`,
 		},
 	}
 	cmd.Flags().StringVar(&file, "file", build.BasesFile, "the file with the digests")
-	cmd.Flags().StringVar(&registry, "base-registry", "", "registry to ask instead of their own, as tcp://127.0.0.1:5000: a mirror")
+	cmd.Flags().StringVar(&registry, "base-registry", "", "registry to ask before their own, as tcp://127.0.0.1:5000: a mirror")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
 	return cmd
 }

@@ -10,7 +10,6 @@
 //	MCK_E2E_PHP_IMAGE       image with the PHP that builds (--php-image); default: what the store asks for
 //	MCK_E2E_BARE_PHP_IMAGE  an official php image, or another that lacks bcmath and soap and has docker-php-ext-install;
 //	                        without it nothing is tested about adding extensions
-//	MCK_E2E_PRUNE           1: empty the engine's cache in the middle of the test for equal layers
 //	MCK_E2E_STORE           directory with a real store to build instead of testdata/store
 //	MCK_E2E_LOCALES         its locales, separated by commas; default: those that it uses
 //

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -145,17 +144,6 @@ func TestSameContentSameLayers(t *testing.T) {
 		same(t, b)
 		if b.MagentoDigest == before.MagentoDigest {
 			t.Error("another build number gave the same image")
-		}
-	})
-	t.Run("after the cache was emptied", func(t *testing.T) {
-		if os.Getenv("MCK_E2E_PRUNE") != "1" {
-			t.Skip("MCK_E2E_PRUNE is not 1")
-		}
-		prune(t)
-		b := build(t, storeParams(t, source(t)), release)
-		same(t, b)
-		if b.MagentoDigest != before.MagentoDigest || b.NginxDigest != before.NginxDigest {
-			t.Errorf("the same commit and build number gave other images: %s %s, before %s %s", b.MagentoDigest, b.NginxDigest, before.MagentoDigest, before.NginxDigest)
 		}
 	})
 }

@@ -38,6 +38,12 @@ type count struct {
 	calls map[string]int
 }
 
+func (c *count) add(op string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.calls[op]++
+}
+
 // Retry tells of a call that is going to be made again.
 type Retry struct {
 	Op   string
@@ -47,10 +53,6 @@ type Retry struct {
 
 // CallerOption changes how a Caller behaves.
 type CallerOption func(*Caller)
-
-// WithPatience sets how long a call is repeated before its error is given
-// back. The default is 90 seconds.
-func WithPatience(d time.Duration) CallerOption { return func(c *Caller) { c.patience = d } }
 
 // WithAttempts sets how often a call is made at most. 0, the default, leaves it to
 // the patience.
@@ -136,18 +138,13 @@ func Call[T any](ctx context.Context, c *Caller, op string, kind Kind, fn func(c
 	wait := time.Second
 	renewed, maybe := false, false
 	for n := 1; ; n++ {
-		c.count.mu.Lock()
-		c.count.calls[op]++
-		c.count.mu.Unlock()
-		attempt, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptTimeout)
-		out, err := fn(attempt)
-		cancel()
+		c.count.add(op)
+		out, err := attempt(ctx, fn)
 		if err == nil {
 			return out, nil
 		}
 		fault := classify(err)
-		// Of a read, or of what was never sent, there is nothing to carry out.
-		maybe = maybe || fault == faultServer && !neverSent(err) && (kind == Once || !reads(op))
+		maybe = maybe || carriedOut(op, kind, fault, err)
 		if fault == faultExpired && c.renew != nil && !renewed {
 			renewed = true
 			if rerr := c.renew(ctx); rerr != nil {
@@ -155,9 +152,8 @@ func Call[T any](ctx context.Context, c *Caller, op string, kind Kind, fn func(c
 			}
 			continue
 		}
-		again := fault == faultThrottled || (fault == faultServer && kind == Repeatable)
 		pause := time.Duration(float64(wait) * (0.75 + 0.5*c.random()))
-		if !again || n == c.attempts || c.clock.Now().Add(pause).Sub(start) > c.patience {
+		if !worthwhile(kind, fault) || n == c.attempts || c.clock.Now().Add(pause).Sub(start) > c.patience {
 			return zero, &CallError{Op: op, Err: err, Unknown: maybe}
 		}
 		if c.retry != nil {
@@ -168,6 +164,24 @@ func Call[T any](ctx context.Context, c *Caller, op string, kind Kind, fn func(c
 		}
 		wait = min(2*wait, 20*time.Second)
 	}
+}
+
+// attempt makes a call once, and lets it end.
+func attempt[T any](ctx context.Context, fn func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), attemptTimeout)
+	defer cancel()
+	return fn(ctx)
+}
+
+// carriedOut reports whether an attempt that failed may have had its effect all the
+// same. Of a read, or of what was never sent, there is nothing to carry out.
+func carriedOut(op string, kind Kind, f fault, err error) bool {
+	return f == faultServer && !neverSent(err) && (kind == Once || !reads(op))
+}
+
+// worthwhile reports whether an attempt that failed is to be repeated at all.
+func worthwhile(kind Kind, f fault) bool {
+	return f == faultThrottled || f == faultServer && kind == Repeatable
 }
 
 // reads reports whether an operation changes nothing, by AWS's names.

@@ -123,6 +123,7 @@ func flatten(in *awsecs.RegisterTaskDefinitionInput) map[string]string {
 	return out
 }
 
+//nolint:cyclop // one case a kind of value
 func flattenValue(out map[string]string, path string, v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Pointer:

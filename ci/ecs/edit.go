@@ -119,19 +119,12 @@ func (v Variable) String() string {
 	return v.Container + "/" + v.Name
 }
 
-// Apply returns a changed copy. A variable that names no container reaches
-// those that run an image of the repositories. Images of no Move's repository, and images that cannot be parsed,
-// stay as they are, byte for byte.
-func (e Edits) Apply(in *awsecs.RegisterTaskDefinitionInput, repositories []string) (*awsecs.RegisterTaskDefinitionInput, error) {
-	if err := e.Check(); err != nil {
-		return nil, err
-	}
-	out := clone(in)
-	own := map[int]bool{}
-	index := map[string]int{}
-	for i := range out.ContainerDefinitions {
-		c := &out.ContainerDefinitions[i]
-		index[aws.ToString(c.Name)] = i
+// moveImages moves the images of containers, and tells by container whether its image
+// is one of the repositories'.
+func (e Edits) moveImages(containers []types.ContainerDefinition, repositories []string) []bool {
+	own := make([]bool, len(containers))
+	for i := range containers {
+		c := &containers[i]
 		ref, err := ParseReference(aws.ToString(c.Image))
 		if err != nil {
 			continue
@@ -144,27 +137,47 @@ func (e Edits) Apply(in *awsecs.RegisterTaskDefinitionInput, repositories []stri
 			}
 		}
 	}
+	return own
+}
+
+// reach finds the containers that a variable is meant for: the one that it names, or
+// all whose image is the store's own.
+func (v Variable) reach(td *awsecs.RegisterTaskDefinitionInput, own []bool, repositories []string) ([]*types.ContainerDefinition, error) {
+	var found []*types.ContainerDefinition
+	for i := range td.ContainerDefinitions {
+		c := &td.ContainerDefinitions[i]
+		if v.Container == "" && own[i] || v.Container != "" && aws.ToString(c.Name) == v.Container {
+			found = append(found, c)
+		}
+	}
+	switch {
+	case len(found) > 0:
+		return found, nil
+	case v.Container != "":
+		return nil, fmt.Errorf("task definition %s has no container %q (it has %s)",
+			aws.ToString(td.Family), v.Container, strings.Join(containerNames(td.ContainerDefinitions), ", "))
+	}
+	return nil, fmt.Errorf("task definition %s has no container with an image of %s: name the container, as in CONTAINER/%s",
+		aws.ToString(td.Family), strings.Join(repositories, ", "), v.Name)
+}
+
+// Apply returns a changed copy. A variable that names no container reaches
+// those that run an image of the repositories. Images of no Move's repository, and images that cannot be parsed,
+// stay as they are, byte for byte.
+func (e Edits) Apply(in *awsecs.RegisterTaskDefinitionInput, repositories []string) (*awsecs.RegisterTaskDefinitionInput, error) {
+	if err := e.Check(); err != nil {
+		return nil, err
+	}
+	out := clone(in)
+	own := e.moveImages(out.ContainerDefinitions, repositories)
 	each := func(vs []Variable, do func(*types.ContainerDefinition, Variable)) error {
 		for _, v := range vs {
-			if v.Container != "" {
-				i, ok := index[v.Container]
-				if !ok {
-					return fmt.Errorf("task definition %s has no container %q (it has %s)",
-						aws.ToString(in.Family), v.Container, strings.Join(containerNames(out.ContainerDefinitions), ", "))
-				}
-				do(&out.ContainerDefinitions[i], v)
-				continue
+			reached, err := v.reach(out, own, repositories)
+			if err != nil {
+				return err
 			}
-			reached := false
-			for i := range out.ContainerDefinitions {
-				if own[i] {
-					do(&out.ContainerDefinitions[i], v)
-					reached = true
-				}
-			}
-			if !reached {
-				return fmt.Errorf("task definition %s has no container with an image of %s: name the container, as in CONTAINER/%s",
-					aws.ToString(in.Family), strings.Join(repositories, ", "), v.Name)
+			for _, c := range reached {
+				do(c, v)
 			}
 		}
 		return nil

@@ -272,16 +272,9 @@ func (f *Follower) look(ctx context.Context, cluster string, open []*following) 
 	return errors.Join(errs...)
 }
 
-// judge draws from one snapshot of a service what it says about the deployment.
-func (f *Follower) judge(ctx context.Context, cluster string, s *following, svc *types.Service) {
-	now := f.Clock.Now()
-	if st := aws.ToString(svc.Status); st == "INACTIVE" || st == "DRAINING" {
-		s.out.Seen = now
-		f.tell(s, svc, nil)
-		s.end(Failed, fmt.Sprintf("the service is being deleted (status %s)", st), now)
-		return
-	}
-	var ours, primary *types.Deployment
+// deployments picks the deployment that is followed and the primary one; nil: it is
+// not there.
+func (s *following) deployments(svc *types.Service) (ours, primary *types.Deployment) {
 	for i := range svc.Deployments {
 		d := &svc.Deployments[i]
 		if aws.ToString(d.Id) == s.out.Deployment {
@@ -291,14 +284,35 @@ func (f *Follower) judge(ctx context.Context, cluster string, s *following, svc 
 			primary = d
 		}
 	}
-	if ours != nil {
-		if u := aws.ToTime(ours.UpdatedAt); u.Before(s.updated) {
-			return // older than what we know
-		} else {
-			s.updated = u
-		}
-	} else if primary == nil || !TargetOf("", *primary).Since.After(s.out.Since) {
-		return // from before our deployment
+	return ours, primary
+}
+
+// stale reports whether a snapshot is older than what is known, or from before the
+// deployment that is followed.
+func (s *following) stale(ours, primary *types.Deployment) bool {
+	if ours == nil {
+		return primary == nil || !TargetOf("", *primary).Since.After(s.out.Since)
+	}
+	at := aws.ToTime(ours.UpdatedAt)
+	if at.Before(s.updated) {
+		return true
+	}
+	s.updated = at
+	return false
+}
+
+// judge draws from one snapshot of a service what it says about the deployment.
+func (f *Follower) judge(ctx context.Context, cluster string, s *following, svc *types.Service) {
+	now := f.Clock.Now()
+	if st := aws.ToString(svc.Status); st == "INACTIVE" || st == "DRAINING" {
+		s.out.Seen = now
+		f.tell(s, svc, nil)
+		s.end(Failed, fmt.Sprintf("the service is being deleted (status %s)", st), now)
+		return
+	}
+	ours, primary := s.deployments(svc)
+	if s.stale(ours, primary) {
+		return
 	}
 	s.out.Seen = now
 	f.tell(s, svc, ours)

@@ -268,82 +268,111 @@ func describeTasks(ctx context.Context, api TaskLister, caller *Caller, cluster 
 	return tasks, nil
 }
 
+// waiting is what is known of a task that is waited for.
+type waiting struct {
+	OneOff
+	end      TaskEnd
+	log      *tail
+	deadline time.Time
+	status   string // last seen
+	missing  int    // looks in a row that did not find it
+	task     *types.Task
+	err      error // of the last look
+}
+
 func (r *Runner) wait(ctx context.Context, o OneOff, end TaskEnd) TaskEnd {
-	var log *tail
-	for _, c := range o.Containers {
-		if aws.ToString(c.Name) != o.Container {
-			continue
-		}
-		if s, ok := LogStreamOf(c, end.ARN); ok {
-			log = &tail{api: r.Logs, caller: r.Caller.Within(0), stream: s}
-		} else {
-			end.LogNote = fmt.Sprintf("container %s does not log to CloudWatch with a stream prefix, so its log cannot be shown", o.Container)
-		}
-	}
-	deadline := r.Clock.Now().Add(o.Timeout)
+	w := &waiting{OneOff: o, end: end, deadline: r.Clock.Now().Add(o.Timeout)}
+	r.openLog(w)
 	interval := taskPollFirst
-	status := ""
-	missing := 0
-	var lastErr error
 	for {
-		var task *types.Task
-		tasks, err := describeTasks(ctx, r.API, r.Caller.Within(0), o.Cluster, []string{end.ARN})
-		lastErr = err
-		if len(tasks) == 1 {
-			task, missing = &tasks[0], 0
-			if s := aws.ToString(task.LastStatus); s != status {
-				status = s
-				if r.Status != nil {
-					r.Status(end.ARN, s)
-				}
-			}
-		} else if err == nil {
-			// Not visible yet, or forgotten an hour after its end.
-			missing++
-		}
-		switch status {
-		case "", "PROVISIONING", "PENDING": // no container has run yet
-		default:
-			r.read(ctx, log, &end, status == "STOPPED")
-		}
+		r.look(ctx, w)
 		now := r.Clock.Now()
-		switch {
-		case task != nil && status == "STOPPED":
-			if log != nil && len(end.LastLines) == 0 && ctx.Err() == nil {
-				// The agent sends the last lines while the task stops.
-				if r.Clock.Sleep(ctx, taskPollFirst) == nil {
-					r.read(ctx, log, &end, true)
-				}
-			}
-			return r.judge(o, end, task)
-		case ctx.Err() != nil:
-			return r.end(end, TaskInterrupted, fmt.Sprintf("nobody waits for task %s any more; it runs on", TaskID(end.ARN)))
-		case missing > 10:
-			return r.end(end, TaskUnknown, fmt.Sprintf("ECS does not know task %s", TaskID(end.ARN)))
-		case Expired(err) || Denied(err):
-			return r.end(end, TaskUnknown, fmt.Sprintf("task %s can no longer be looked at: %v; it may still be running", TaskID(end.ARN), err))
-		case !now.Before(deadline):
-			reason := fmt.Sprintf("still %s after %s", strings.ToLower(status), o.Timeout)
-			if lastErr != nil {
-				reason += fmt.Sprintf("; the last look failed: %v", lastErr)
-			}
-			_, err := Call(ctx, r.Caller, "StopTask", Repeatable, func(ctx context.Context) (*awsecs.StopTaskOutput, error) {
-				return r.API.StopTask(ctx, &awsecs.StopTaskInput{
-					Cluster: aws.String(o.Cluster), Task: aws.String(end.ARN), Reason: aws.String("mck: " + reason),
-				})
-			})
-			if err != nil {
-				reason += fmt.Sprintf("; it could not be stopped: %v", err)
-			} else {
-				reason += "; it was stopped"
-			}
-			return r.end(end, TaskTimedOut, reason)
+		if end, done := r.settled(ctx, w, now); done {
+			return end
 		}
-		if err := r.Clock.Sleep(ctx, min(interval, max(deadline.Sub(now), 0))); err != nil {
+		if err := r.Clock.Sleep(ctx, min(interval, max(w.deadline.Sub(now), 0))); err != nil {
 			continue // ctx ended: one last look
 		}
 		interval = min(interval+interval/4, taskPollLast)
 	}
+}
+
+// openLog finds the log of the command's container.
+func (r *Runner) openLog(w *waiting) {
+	for _, c := range w.Containers {
+		if aws.ToString(c.Name) != w.Container {
+			continue
+		}
+		if s, ok := LogStreamOf(c, w.end.ARN); ok {
+			w.log = &tail{api: r.Logs, caller: r.Caller.Within(0), stream: s}
+		} else {
+			w.end.LogNote = fmt.Sprintf("container %s does not log to CloudWatch with a stream prefix, so its log cannot be shown", w.Container)
+		}
+	}
+}
+
+// look looks at the task once, and at its log.
+func (r *Runner) look(ctx context.Context, w *waiting) {
+	var tasks []types.Task
+	w.task = nil
+	tasks, w.err = describeTasks(ctx, r.API, r.Caller.Within(0), w.Cluster, []string{w.end.ARN})
+	switch {
+	case len(tasks) == 1:
+		w.task, w.missing = &tasks[0], 0
+		if s := aws.ToString(w.task.LastStatus); s != w.status {
+			w.status = s
+			if r.Status != nil {
+				r.Status(w.end.ARN, s)
+			}
+		}
+	case w.err == nil:
+		// Not visible yet, or forgotten an hour after its end.
+		w.missing++
+	}
+	switch w.status {
+	case "", "PROVISIONING", "PENDING": // no container has run yet
+	default:
+		r.read(ctx, w.log, &w.end, w.status == "STOPPED")
+	}
+}
+
+// settled reports whether the wait is over, and how it ended.
+func (r *Runner) settled(ctx context.Context, w *waiting, now time.Time) (TaskEnd, bool) {
+	id := TaskID(w.end.ARN)
+	switch {
+	case w.task != nil && w.status == "STOPPED":
+		// The agent sends the last lines while the task stops.
+		if w.log != nil && len(w.end.LastLines) == 0 && ctx.Err() == nil && r.Clock.Sleep(ctx, taskPollFirst) == nil {
+			r.read(ctx, w.log, &w.end, true)
+		}
+		return r.judge(w.OneOff, w.end, w.task), true
+	case ctx.Err() != nil:
+		return r.end(w.end, TaskInterrupted, fmt.Sprintf("nobody waits for task %s any more; it runs on", id)), true
+	case w.missing > 10:
+		return r.end(w.end, TaskUnknown, fmt.Sprintf("ECS does not know task %s", id)), true
+	case Expired(w.err) || Denied(w.err):
+		return r.end(w.end, TaskUnknown, fmt.Sprintf("task %s can no longer be looked at: %v; it may still be running", id, w.err)), true
+	case !now.Before(w.deadline):
+		return r.end(w.end, TaskTimedOut, r.stopLate(ctx, w)), true
+	}
+	return TaskEnd{}, false
+}
+
+// stopLate stops a task whose time is up, and tells what became of it.
+func (r *Runner) stopLate(ctx context.Context, w *waiting) string {
+	reason := fmt.Sprintf("still %s after %s", strings.ToLower(w.status), w.Timeout)
+	if w.err != nil {
+		reason += fmt.Sprintf("; the last look failed: %v", w.err)
+	}
+	_, err := Call(ctx, r.Caller, "StopTask", Repeatable, func(ctx context.Context) (*awsecs.StopTaskOutput, error) {
+		return r.API.StopTask(ctx, &awsecs.StopTaskInput{
+			Cluster: aws.String(w.Cluster), Task: aws.String(w.end.ARN), Reason: aws.String("mck: " + reason),
+		})
+	})
+	if err != nil {
+		return reason + fmt.Sprintf("; it could not be stopped: %v", err)
+	}
+	return reason + "; it was stopped"
 }
 
 func (r *Runner) read(ctx context.Context, log *tail, end *TaskEnd, all bool) {
@@ -371,19 +400,24 @@ func (r *Runner) end(end TaskEnd, v TaskVerdict, reason string) TaskEnd {
 	return end
 }
 
+// commandAmong picks the container that ran the command, and says what is wrong with
+// the first other essential one that failed; "": none did.
+func commandAmong(ends []ContainerEnd, name string) (command ContainerEnd, failed string) {
+	for _, c := range ends {
+		switch {
+		case c.Name == name:
+			command = c
+		case c.Essential && failed == "" && failedByItself(c):
+			failed = c.String()
+		}
+	}
+	return command, failed
+}
+
 // judge draws the verdict from a stopped task.
 func (r *Runner) judge(o OneOff, end TaskEnd, task *types.Task) TaskEnd {
 	end.Containers = containerEnds(task, Essential(o.Containers))
-	var command ContainerEnd
-	var first string // another essential container that failed
-	for _, c := range end.Containers {
-		switch {
-		case c.Name == o.Container:
-			command = c
-		case c.Essential && first == "" && failedByItself(c):
-			first = c.String()
-		}
-	}
+	command, first := commandAmong(end.Containers, o.Container)
 	reason := aws.ToString(task.StoppedReason)
 	if command.Reason != "" {
 		reason = joinReasons(reason, command.Reason)

@@ -36,7 +36,32 @@ type Options struct {
 //
 // No call is made yet. An error says which setting contradicts which.
 func Load(ctx context.Context, s config.AWS, o Options) (aws.Config, error) {
-	options := []func(*awssdk.LoadOptions) error{
+	options, err := connection(s, o)
+	if err != nil {
+		return aws.Config{}, err
+	}
+	who, webIdentity, err := identity(s)
+	if err != nil {
+		return aws.Config{}, err
+	}
+	cfg, err := awssdk.LoadDefaultConfig(ctx, append(options, who...)...)
+	if err != nil {
+		return aws.Config{}, fmt.Errorf("cannot make the AWS configuration: %w", err)
+	}
+	if cfg.Region == "" {
+		return aws.Config{}, errors.New("no AWS region: set AWS_REGION, pass --region, or give the profile one")
+	}
+	if webIdentity {
+		assumeRole(&cfg, s)
+	}
+	return cfg, nil
+}
+
+type loadOption = func(*awssdk.LoadOptions) error
+
+// connection is where and how AWS is reached.
+func connection(s config.AWS, o Options) ([]loadOption, error) {
+	options := []loadOption{
 		awssdk.WithLogger(logging.Nop{}), // the SDK's warnings go to stderr, past our own output
 		awssdk.WithRetryer(func() aws.Retryer { return newRetryer(s.MaxAttempts, o.Backoff) }),
 	}
@@ -58,49 +83,46 @@ func Load(ctx context.Context, s config.AWS, o Options) (aws.Config, error) {
 	if s.CABundle != "" && o.HTTPClient == nil {
 		pem, err := os.ReadFile(s.CABundle)
 		if err != nil {
-			return aws.Config{}, fmt.Errorf("cannot read the certificate authorities that AWS_CA_BUNDLE names: %w", err)
+			return nil, fmt.Errorf("cannot read the certificate authorities that AWS_CA_BUNDLE names: %w", err)
 		}
 		options = append(options, awssdk.WithCustomCABundle(bytes.NewReader(pem)))
 	}
+	return options, nil
+}
 
-	webIdentity := false
+// identity is whose credentials are used, and whether they come with a role that is
+// assumed by a web identity.
+func identity(s config.AWS) (options []loadOption, webIdentity bool, err error) {
 	switch {
 	case s.Profile != "":
-		options = append(options, awssdk.WithSharedConfigProfile(s.Profile))
+		return []loadOption{awssdk.WithSharedConfigProfile(s.Profile)}, false, nil
 	case s.AccessKeyID != "" && s.SecretAccessKey != "":
-		options = append(options, awssdk.WithCredentialsProvider(credentials.NewStaticCredentialsProvider(
-			s.AccessKeyID, s.SecretAccessKey.Reveal(), s.SessionToken.Reveal())))
+		return []loadOption{awssdk.WithCredentialsProvider(credentials.NewStaticCredentialsProvider(
+			s.AccessKeyID, s.SecretAccessKey.Reveal(), s.SessionToken.Reveal()))}, false, nil
 	case s.AccessKeyID != "" || s.SecretAccessKey != "":
-		return aws.Config{}, errors.New("one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is set and the other is not: set both or neither")
+		return nil, false, errors.New("one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is set and the other is not: set both or neither")
 	case s.TokenFile != "" && s.RoleARN == "":
-		return aws.Config{}, errors.New("AWS_WEB_IDENTITY_TOKEN_FILE is set and AWS_ROLE_ARN is not: set AWS_ROLE_ARN to the role to assume")
+		return nil, false, errors.New("AWS_WEB_IDENTITY_TOKEN_FILE is set and AWS_ROLE_ARN is not: set AWS_ROLE_ARN to the role to assume")
 	case s.RoleARN != "" && (s.TokenFile != "" || s.CircleToken != ""):
-		webIdentity = true
 		// The calls that assume the role carry no credentials, and must not look for any.
-		options = append(options, awssdk.WithCredentialsProvider(aws.AnonymousCredentials{}))
+		return []loadOption{awssdk.WithCredentialsProvider(aws.AnonymousCredentials{})}, true, nil
 	case s.DefaultProfile != "":
-		options = append(options, awssdk.WithSharedConfigProfile(s.DefaultProfile))
+		return []loadOption{awssdk.WithSharedConfigProfile(s.DefaultProfile)}, false, nil
 	}
+	return nil, false, nil
+}
 
-	cfg, err := awssdk.LoadDefaultConfig(ctx, options...)
-	if err != nil {
-		return aws.Config{}, fmt.Errorf("cannot make the AWS configuration: %w", err)
+// assumeRole makes the credentials those of the role.
+func assumeRole(cfg *aws.Config, s config.AWS) {
+	var token stscreds.IdentityTokenRetriever = circleToken{s.CircleToken}
+	if s.TokenFile != "" { // read again at every renewal: a CI system or EKS replaces it
+		token = stscreds.IdentityTokenFile(s.TokenFile)
 	}
-	if cfg.Region == "" {
-		return aws.Config{}, errors.New("no AWS region: set AWS_REGION, pass --region, or give the profile one")
-	}
-	if webIdentity {
-		var token stscreds.IdentityTokenRetriever = circleToken{s.CircleToken}
-		if s.TokenFile != "" { // read again at every renewal: a CI system or EKS replaces it
-			token = stscreds.IdentityTokenFile(s.TokenFile)
-		}
-		cfg.Credentials = aws.NewCredentialsCache(
-			stscreds.NewWebIdentityRoleProvider(sts.NewFromConfig(cfg), s.RoleARN, token,
-				func(p *stscreds.WebIdentityRoleOptions) { p.RoleSessionName = sessionName(s.RoleSession) }),
-			// A request that is signed just before the end must still arrive in time.
-			func(c *aws.CredentialsCacheOptions) { c.ExpiryWindow = time.Minute })
-	}
-	return cfg, nil
+	cfg.Credentials = aws.NewCredentialsCache(
+		stscreds.NewWebIdentityRoleProvider(sts.NewFromConfig(*cfg), s.RoleARN, token,
+			func(p *stscreds.WebIdentityRoleOptions) { p.RoleSessionName = sessionName(s.RoleSession) }),
+		// A request that is signed just before the end must still arrive in time.
+		func(c *aws.CredentialsCacheOptions) { c.ExpiryWindow = time.Minute })
 }
 
 // sessionName makes a name that STS accepts: [\w+=,.@-]{2,64}.

@@ -2,6 +2,7 @@ package release
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -181,7 +182,7 @@ func (a *act) stopDeployment(ctx context.Context, p *service) (types.Deployment,
 		return types.Deployment{}, err
 	}
 	if len(out.ServiceDeployments) == 0 {
-		return types.Deployment{}, fmt.Errorf(sayNoneInProgress)
+		return types.Deployment{}, errors.New(sayNoneInProgress)
 	}
 	arn := aws.ToString(out.ServiceDeployments[0].ServiceDeploymentArn)
 	_, err = call(ctx, a.session, "StopServiceDeployment", func(ctx context.Context) (*awsecs.StopServiceDeploymentOutput, error) {

@@ -2,6 +2,7 @@ package release
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -84,7 +85,7 @@ func (v *survey) olderRevision(ctx context.Context, p *revision) (*awsecs.Descri
 		}
 	}
 	if v.req.Build == "" {
-		return nil, fmt.Errorf(sayNothingBefore)
+		return nil, errors.New(sayNothingBefore)
 	}
 	return nil, fmt.Errorf(sayNoRevisionOfBuild, p.family(), v.req.Build, maxLookedAt)
 }

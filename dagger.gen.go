@@ -1814,6 +1814,13 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg create", err))
 				}
 			}
+			var attest bool
+			if inputArgs["attest"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["attest"]), &attest)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg attest", err))
+				}
+			}
 			var jobs int
 			if inputArgs["jobs"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["jobs"]), &jobs)
@@ -1828,7 +1835,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Magecloudkit).Push(&parent, ctx, prefix, buildNum, revision, revisionTime, contentVersion, repository, platform, tag, create, jobs, asJson)
+			return (*Magecloudkit).Push(&parent, ctx, prefix, buildNum, revision, revisionTime, contentVersion, repository, platform, tag, create, attest, jobs, asJson)
 		case "Rehearse":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)

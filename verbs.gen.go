@@ -107,6 +107,10 @@ func (m *Magecloudkit) Push(
 	//
 	// +optional
 	create bool,
+	// Push a bill of materials (CycloneDX) and a provenance (SLSA) with each image, as OCI referrers.
+	//
+	// +default=true
+	attest bool,
 	// Blobs sent at the same time.
 	//
 	// +default=4
@@ -121,6 +125,7 @@ func (m *Magecloudkit) Push(
 	c.text("build-num", buildNum)
 	c.list("tag", tag)
 	c.on("create", create)
+	c.off("attest", !attest)
 	c.number("jobs", jobs)
 	c.on("json", asJson)
 	return m.built(ctx, c, func(ctx context.Context) (*Build, error) {

@@ -16,6 +16,7 @@ dagger-push = $(call flag,--prefix,MCK_REPOSITORY_PREFIX) \
 	$(call flag,--build-num,BUILD_NUM CIRCLE_BUILD_NUM) \
 	$(call flag,--tag,MCK_TAGS) \
 	$(call flag,--create,MCK_CREATE_REPOSITORIES) \
+	$(call flag,--attest,MCK_ATTEST) \
 	$(call flag,--jobs,MCK_PUSH_JOBS)
 
 dagger-inspect = $(call flag,--prefix,MCK_REPOSITORY_PREFIX) \

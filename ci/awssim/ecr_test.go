@@ -241,7 +241,7 @@ func TestRegistryRefuses(t *testing.T) {
 		}
 	})
 	t.Run("unknown request", func(t *testing.T) {
-		for _, path := range []string{"/v2/x", "/v2/_catalog", "/v2/a/b/referrers/sha256:00"} {
+		for _, path := range []string{"/v2/x", "/v2/_catalog", "/v2/a/b/others/sha256:00"} {
 			res, err := h.srv.Client().Get(h.srv.URL + path)
 			h.must(err)
 			res.Body.Close()

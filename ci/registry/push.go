@@ -40,6 +40,8 @@ type Image struct {
 	Image v1.Image
 	// Index holds it for several platforms.
 	Index v1.ImageIndex
+	// Attach are documents about it that are pushed with it.
+	Attach []Attachment
 }
 
 // Result is what a push did.
@@ -63,6 +65,8 @@ type Pushed struct {
 	BytesSent    int64    `json:"bytesSent"`
 	BytesSkipped int64    `json:"bytesSkipped"`
 	Seconds      float64  `json:"seconds"` // until it was there, by digest
+	// Attached are the documents about it.
+	Attached []Attached `json:"attached,omitempty"`
 }
 
 // Blob is a layer or the configuration of an image.
@@ -248,6 +252,9 @@ func (r *Registry) send(ctx context.Context, uploads []*upload) error {
 	if err == nil {
 		for _, u := range uploads {
 			if err = r.sendManifest(ctx, u); err != nil {
+				break
+			}
+			if err = r.attach(ctx, u); err != nil {
 				break
 			}
 			u.done.Seconds = r.since(start)

@@ -34,6 +34,7 @@ type Push struct {
 	Tags     []string `env:"MCK_TAGS" flag:"tag" doc:"further tags, such as latest"`
 	Images   string   `env:"MCK_IMAGES,default=out" flag:"images" dagger:"-" doc:"directory with an OCI layout for each image, as build leaves it"`
 	Create   bool     `env:"MCK_CREATE_REPOSITORIES" flag:"create" doc:"create the repositories that do not exist (ECR)"`
+	Attest   bool     `env:"MCK_ATTEST,default=true" flag:"attest" doc:"push a bill of materials (CycloneDX) and a provenance (SLSA) with each image, as OCI referrers"`
 	Jobs     int      `env:"MCK_PUSH_JOBS,default=4" flag:"jobs" doc:"blobs sent at the same time"`
 	JSON
 }

@@ -101,7 +101,11 @@ func newPushCommand(e *env) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("%w. 'mck build --out %s' makes the images", err, s.Images)
 			}
-			req.Images = append(req.Images, registry.Image{Name: n, Image: l.Images[0], Index: l.Index})
+			documents, err := attestations(ctx, s, n, l.Images)
+			if err != nil {
+				return err
+			}
+			req.Images = append(req.Images, registry.Image{Name: n, Image: l.Images[0], Index: l.Index, Attach: documents})
 		}
 		r, err := openRegistry(ctx, e, *s)
 		if err != nil {

@@ -175,6 +175,10 @@ func Make(inv Inventory, p Policy, now time.Time) Plan {
 
 func decide(repo Repository, p Policy, now time.Time, uses uses, builds map[string]bool) RepositoryPlan {
 	kept := map[string][]string{} // digest → reasons
+	there := map[string]bool{}
+	for _, im := range repo.Images {
+		there[im.Digest] = true
+	}
 	for _, im := range repo.Images {
 		reasons := slices.Clone(uses.byDigest[im.Digest])
 		used := len(reasons) > 0
@@ -191,7 +195,8 @@ func decide(repo Repository, p Policy, now time.Time, uses uses, builds map[stri
 				}
 			}
 		}
-		if now.Sub(im.Pushed) < p.OlderThan {
+		// What is attached to an image that is there goes when that goes, and not before.
+		if now.Sub(im.Pushed) < p.OlderThan && !there[im.subject()] {
 			reasons = append(reasons, "younger than "+age(p.OlderThan))
 		}
 		kept[im.Digest] = append(kept[im.Digest], reasons...)

@@ -281,7 +281,8 @@ func (w world) protected() map[string]bool {
 					}
 				}
 			}
-			if im.Pushed.After(now.Add(-w.policy.OlderThan)) {
+			there := slices.ContainsFunc(repo.Images, func(other cleanup.Image) bool { return other.Digest == attachedTo(im) })
+			if im.Pushed.After(now.Add(-w.policy.OlderThan)) && !there { // what is attached goes with its image
 				keep(im)
 			}
 			for _, tag := range im.Tags {

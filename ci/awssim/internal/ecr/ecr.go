@@ -59,6 +59,8 @@ type ecrImage struct {
 	manifest                        []byte
 	config                          string   // digest of the configuration; empty for an index
 	children                        []string // digests of an index's manifests
+	subject                         string   // digest of what it is attached to, which need not be there
+	annotations                     map[string]string
 	size                            int64
 	pushed                          time.Time
 	pulled, archived, activated     time.Time

@@ -157,6 +157,9 @@ func (r *ecrRepo) detail(im *ecrImage) types.ImageDetail {
 	if im.artifactType != "" {
 		d.ArtifactMediaType = aws.String(im.artifactType)
 	}
+	if im.subject != "" {
+		d.SubjectManifestDigest = aws.String(im.subject)
+	}
 	return d
 }
 

@@ -70,7 +70,7 @@ func parseTarget(path string) (ociTarget, bool) {
 		return ociTarget{repo: strings.Join(parts[:n-2], "/"), kind: "uploads"}, true
 	case n >= 4 && parts[n-3] == "blobs" && parts[n-2] == "uploads":
 		return ociTarget{repo: strings.Join(parts[:n-3], "/"), kind: "uploads", ref: parts[n-1]}, true
-	case n >= 3 && slices.Contains([]string{"manifests", "blobs", "tags"}, parts[n-2]):
+	case n >= 3 && slices.Contains([]string{"manifests", "blobs", "tags", "referrers"}, parts[n-2]):
 		return ociTarget{repo: strings.Join(parts[:n-2], "/"), kind: parts[n-2], ref: parts[n-1]}, true
 	}
 	return ociTarget{}, false
@@ -89,6 +89,9 @@ func (t ociTarget) operation(method string) string {
 		"PUT manifests":    "PutImage",
 		"DELETE manifests": "BatchDeleteImage",
 		"GET tags":         "ListImages",
+		// Its own API call, ListImageReferrers, asks for this permission:
+		// https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ListImageReferrers.html
+		"GET referrers": "BatchGetImage",
 	}[method+" "+t.kind]
 }
 
@@ -158,6 +161,9 @@ func (p *dataPlane) perform(c *wire.Call, r *http.Request, t ociTarget, manifest
 	case "PutImage":
 		return p.put(repo, t, r.Header.Get("Content-Type"), manifest)
 	case "BatchGetImage":
+		if t.kind == "referrers" {
+			return p.referrers(repo, t, r.URL.Query().Get("artifactType")), nil
+		}
 		return p.get(c, repo, t)
 	case "BatchDeleteImage":
 		return p.remove(repo, t)
@@ -229,6 +235,30 @@ func (p *dataPlane) get(c *wire.Call, repo *ecrRepo, t ociTarget) (http.HandlerF
 			_, _ = rw.Write(im.manifest) // a client that has gone away needs no answer
 		}
 	}, nil
+}
+
+// referrers lists what is attached to an image, which need not be there:
+// https://github.com/opencontainers/distribution-spec/blob/v1.1.0/spec.md#listing-referrers
+func (p *dataPlane) referrers(repo *ecrRepo, t ociTarget, artifactType string) http.HandlerFunc {
+	manifests := []map[string]any{}
+	for _, im := range repo.sorted() {
+		if im.subject != t.ref || im.status != types.ImageStatusActive || artifactType != "" && im.artifactType != artifactType {
+			continue
+		}
+		d := map[string]any{"mediaType": im.mediaType, "digest": im.digest, "size": len(im.manifest), "artifactType": im.artifactType}
+		if im.annotations != nil {
+			d["annotations"] = im.annotations
+		}
+		manifests = append(manifests, d)
+	}
+	return func(rw http.ResponseWriter, _ *http.Request) {
+		const index = "application/vnd.oci.image.index.v1+json"
+		rw.Header().Set("Content-Type", index)
+		if artifactType != "" {
+			rw.Header().Set("OCI-Filters-Applied", "artifactType")
+		}
+		_ = json.NewEncoder(rw).Encode(map[string]any{"schemaVersion": 2, "mediaType": index, "manifests": manifests}) // a client that has gone away needs no answer
+	}
 }
 
 func (p *dataPlane) remove(repo *ecrRepo, t ociTarget) (http.HandlerFunc, error) {

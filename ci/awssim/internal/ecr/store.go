@@ -23,6 +23,9 @@ type ociManifest struct {
 	Config       *ociDescriptor  `json:"config"`
 	Layers       []ociDescriptor `json:"layers"`
 	Manifests    []ociDescriptor `json:"manifests"`
+	Subject      *ociDescriptor  `json:"subject"` // what it is attached to
+	// Annotations are told of what is attached to an image.
+	Annotations map[string]string `json:"annotations"`
 }
 
 type ociDescriptor struct {
@@ -62,6 +65,9 @@ func (g *Registry) store(r *ecrRepo, text []byte, mediaType, tag, digest string)
 	im := &ecrImage{
 		digest: digestOf(text), mediaType: mediaType, manifest: slices.Clone(text), size: int64(len(text)),
 		pushed: g.k.Now, status: types.ImageStatusActive, artifactType: doc.ArtifactType,
+	}
+	if doc.Subject != nil {
+		im.subject, im.annotations = doc.Subject.Digest, doc.Annotations
 	}
 	if digest != "" && digest != im.digest {
 		return nil, wire.Errf("ImageDigestDoesNotMatchException", "The image digest '%s' does not match the manifest, whose digest is '%s'", digest, im.digest)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -80,6 +81,16 @@ func describe(of partial.WithRawManifest) (v1.Descriptor, error) {
 	return v1.Descriptor{MediaType: types.OCIManifestSchema1, Digest: digest, Size: size}, err
 }
 
+// refers reports whether the registry lists an attachment among what refers to an image.
+func (r *Registry) refers(ctx context.Context, u *upload, subject, attachment v1.Hash) bool {
+	index, err := remote.Referrers(u.repo.Digest(subject.String()), r.options(ctx)...)
+	if err != nil {
+		return false
+	}
+	list, err := index.IndexManifest()
+	return err == nil && slices.ContainsFunc(list.Manifests, func(d v1.Descriptor) bool { return d.Digest == attachment })
+}
+
 func (r *Registry) attachOne(ctx context.Context, u *upload, a Attachment) (Attached, error) {
 	subject, err := describe(a.To)
 	if err != nil {
@@ -121,6 +132,8 @@ func (r *Registry) attachOne(ctx context.Context, u *upload, a Attachment) (Atta
 	done := Attached{Name: a.Name, Type: a.Type, Digest: digest.String()}
 	// Another registry's list of referrers, which is a second step there, may have been interrupted.
 	if _, err := remote.Head(u.repo.Digest(digest.String()), r.options(ctx)...); err == nil && r.ecr != nil {
+		return done, nil
+	} else if err == nil && r.refers(ctx, u, subject.Digest, digest) {
 		return done, nil
 	} else if err == nil {
 		return done, r.pusher.Put(ctx, u.repo.Digest(digest.String()), document(raw))

@@ -82,11 +82,8 @@ func read(ctx context.Context, name string, im v1.Image) (Contents, error) {
 	if err != nil {
 		return Contents{}, err
 	}
-	c := Contents{Name: name, Digest: summary.Digest, Platform: summary.Platform, Labels: config.Config.Labels}
-	for _, kv := range config.Config.Env {
-		if v, ok := strings.CutPrefix(kv, "PHP_VERSION="); ok {
-			c.PHP = v
-		}
+	c := Contents{
+		Name: name, Digest: summary.Digest, Platform: summary.Platform, Labels: config.Config.Labels, PHP: image.Variable(config, image.PHPVersion),
 	}
 	files := map[string][]byte{}
 	for i, l := range layers {
@@ -113,16 +110,7 @@ func madeByTheBuild(name string) bool {
 
 // find takes the files that tell of packages out of a layer; those of upper layers win.
 func find(ctx context.Context, l v1.Layer, mediaType string, files map[string][]byte) error {
-	blob, err := l.Compressed()
-	if err != nil {
-		return err
-	}
-	defer blob.Close()
-	return layer.Walk(blob, mediaType, func(h *tar.Header, content io.Reader) error {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		name := strings.TrimPrefix(path.Clean("/"+h.Name), "/")
+	return layer.Read(ctx, l.Compressed, mediaType, func(name string, h *tar.Header, content io.Reader) error {
 		switch name {
 		case dpkgStatus, osRelease, osReleaseLib, composerLock:
 			if h.Typeflag != tar.TypeReg {

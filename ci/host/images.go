@@ -62,12 +62,7 @@ func (b Base) PHPVersion() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("reading the config of %s: %w", b.Ref, err)
 	}
-	for _, kv := range config.Config.Env {
-		if v, ok := strings.CutPrefix(kv, "PHP_VERSION="); ok {
-			return v, nil
-		}
-	}
-	return "", nil
+	return image.Variable(config, image.PHPVersion), nil
 }
 
 // Official says that the reference is one of the official php images as they

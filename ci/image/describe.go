@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
@@ -48,10 +49,7 @@ func describe(im v1.Image) (Summary, error) {
 	if err != nil {
 		return Summary{}, err
 	}
-	s := Summary{Digest: digest.String(), Size: manifest.Config.Size}
-	if p := config.Platform(); p != nil {
-		s.Platform = p.String()
-	}
+	s := Summary{Digest: digest.String(), Platform: platformOf(config), Size: manifest.Config.Size}
 	var names []string
 	for _, h := range config.History {
 		if !h.EmptyLayer {
@@ -67,6 +65,27 @@ func describe(im v1.Image) (Summary, error) {
 		s.Size += l.Size
 	}
 	return s, nil
+}
+
+// PHPVersion is the environment variable in which the official php images say which PHP they have.
+const PHPVersion = "PHP_VERSION"
+
+// Variable is the value of an environment variable in an image's config; empty: it has none of that name.
+func Variable(config *v1.ConfigFile, name string) string {
+	for _, kv := range config.Config.Env {
+		if v, ok := strings.CutPrefix(kv, name+"="); ok {
+			return v
+		}
+	}
+	return ""
+}
+
+// platformOf is the platform that an image's config names, as "linux/amd64"; empty: none.
+func platformOf(config *v1.ConfigFile) string {
+	if p := config.Platform(); p != nil {
+		return p.String()
+	}
+	return ""
 }
 
 // Verify reads every blob of an image and reports all that do not have the size, digest or diff ID that the manifest and

@@ -67,10 +67,7 @@ func openLayout(dir string) (Layout, error) {
 		return Layout{}, err
 	}
 	l := Layout{Index: index}
-	for _, d := range manifest.Manifests {
-		if !d.MediaType.IsImage() || d.Platform == nil || d.Platform.OS == "unknown" { // an attestation
-			continue
-		}
+	for _, d := range variants(manifest) {
 		im, err := index.Image(d.Digest)
 		if err != nil {
 			return Layout{}, err
@@ -99,11 +96,7 @@ func (l Layout) Platforms() ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		platform := ""
-		if p := config.Platform(); p != nil {
-			platform = p.String()
-		}
-		out = append(out, platform)
+		out = append(out, platformOf(config))
 	}
 	return out, nil
 }

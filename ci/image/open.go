@@ -312,17 +312,12 @@ func pick(index v1.ImageIndex, want *v1.Platform) (v1.Image, error) {
 		return nil, err
 	}
 	var has []string
-	var only []v1.Descriptor
-	for _, d := range manifest.Manifests {
-		// Builders put attestations into the index as images for the platform unknown/unknown.
-		if !d.MediaType.IsImage() || d.Platform == nil || d.Platform.OS == "unknown" {
-			continue
-		}
+	only := variants(manifest)
+	for _, d := range only {
 		if want != nil && satisfies(*d.Platform, *want) {
 			return index.Image(d.Digest)
 		}
 		has = append(has, d.Platform.String())
-		only = append(only, d)
 	}
 	if want == nil && len(only) == 1 {
 		return index.Image(only[0].Digest)
@@ -331,6 +326,13 @@ func pick(index v1.ImageIndex, want *v1.Platform) (v1.Image, error) {
 		return nil, fmt.Errorf("it holds images for several platforms: %s", strings.Join(has, ", "))
 	}
 	return nil, fmt.Errorf("it has no image for %s; it has: %s", want, strings.Join(has, ", "))
+}
+
+// variants are the images of an index. Builders put attestations into it as images for the platform unknown/unknown.
+func variants(index *v1.IndexManifest) []v1.Descriptor {
+	return slices.DeleteFunc(slices.Clone(index.Manifests), func(d v1.Descriptor) bool {
+		return !d.MediaType.IsImage() || d.Platform == nil || d.Platform.OS == "unknown"
+	})
 }
 
 // satisfies reports whether an image for one platform is meant by another. Many images for arm64 do not say that they are

@@ -9,7 +9,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"path"
 	"slices"
 	"strings"
 
@@ -162,19 +161,11 @@ func read(ctx context.Context, name string, im v1.Image, common map[string]bool,
 }
 
 func (l *Layer) read(ctx context.Context, from v1.Layer, mediaType string, common bool) error {
-	blob, err := from.Compressed()
-	if err != nil {
-		return err
-	}
-	defer blob.Close()
-	return layer.Walk(blob, mediaType, func(h *tar.Header, content io.Reader) error {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
+	return layer.Read(ctx, from.Compressed, mediaType, func(name string, h *tar.Header, content io.Reader) error {
 		if h.Typeflag == tar.TypeDir || h.Typeflag == tar.TypeXGlobalHeader {
 			return nil
 		}
-		f := File{Path: strings.TrimPrefix(path.Clean("/"+h.Name), "/"), Size: h.Size}
+		f := File{Path: name, Size: h.Size}
 		if common {
 			f.sum = l.Digest
 		} else {

@@ -72,6 +72,26 @@ func Walk(r io.Reader, mediaType string, fn func(*tar.Header, io.Reader) error) 
 	return nil
 }
 
+// Read opens a layer and calls fn for every entry of it as Walk does, with the entry's name as a path relative to the
+// image's root. It ends when ctx does.
+func Read(ctx context.Context, open func() (io.ReadCloser, error), mediaType string, fn func(name string, h *tar.Header, content io.Reader) error) (err error) {
+	blob, err := open()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if cerr := blob.Close(); err == nil {
+			err = cerr
+		}
+	}()
+	return Walk(blob, mediaType, func(h *tar.Header, content io.Reader) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return fn(strings.TrimPrefix(path.Clean("/"+h.Name), "/"), h, content)
+	})
+}
+
 func noEOF(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF

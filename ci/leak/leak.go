@@ -160,14 +160,8 @@ func (s *Search) layer(ctx context.Context, sc *scanner, l *searched) error {
 			return nil
 		}
 	}
-	blob, err := l.Open()
-	if err == nil {
-		l.found, err = sc.layer(ctx, blob, l.MediaType)
-		if cerr := blob.Close(); err == nil {
-			err = cerr
-		}
-	}
-	if err != nil {
+	var err error
+	if l.found, err = sc.layer(ctx, l.Layer); err != nil {
 		return fmt.Errorf("looking for secrets in layer %s (%s): %w", cmp.Or(l.Name, "without a name"), l.Digest, err)
 	}
 	if key != "" {

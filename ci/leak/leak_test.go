@@ -141,7 +141,7 @@ func TestKinds(t *testing.T) {
 		".env":              "PASSWORD=\nUSER=${USER}\n# A=b\n",
 		"auth.json.sample":  `{"http-basic":{"repo.magento.com":{"username":"<public-key>","password":"<private-key>"}}}`,
 		"auth.json":         `{"http-basic": {}}`,
-		".npmrc":            "//registry.npmjs.org/:_authToken=${NPM_TOKEN}\n",
+		".npmrc":            "//npm.example.com/:_authToken=${NPM_TOKEN}\n",
 		"app/etc/env.php":   `<?php return ['crypt' => ['key' => $_ENV['CRYPT_KEY']], 'db' => ['password' => getenv('P')]];`,
 		".gitignore":        "a",
 		"a/.github/x.yml":   "a",

@@ -73,14 +73,9 @@ const (
 )
 
 // layer looks through a layer.
-func (s *scanner) layer(ctx context.Context, blob io.Reader, mediaType string) ([]Found, error) {
+func (s *scanner) layer(ctx context.Context, l Layer) ([]Found, error) {
 	t := &through{scanner: s, found: []Found{}, seen: map[Found]bool{}, buf: make([]byte, piece+overlap)}
-	err := layer.Walk(blob, mediaType, func(h *tar.Header, content io.Reader) error {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		return t.entry(h, content)
-	})
+	err := layer.Read(ctx, l.Open, l.MediaType, t.entry)
 	return t.found, err
 }
 
@@ -102,8 +97,7 @@ func (t *through) add(f Found) {
 	}
 }
 
-func (t *through) entry(h *tar.Header, content io.Reader) error {
-	name := strings.TrimSuffix(strings.TrimPrefix(path.Clean("/"+h.Name), "/"), "/")
+func (t *through) entry(name string, h *tar.Header, content io.Reader) error {
 	if at, ok := inGit(name); ok {
 		t.add(Found{File: at, Kind: gitRepository})
 	}

@@ -76,7 +76,7 @@ func TestSecretsFailABuild(t *testing.T) {
 		"etc/private.pem":     key,
 		"etc/aws.ini":         "[default]\nkey = " + "AKIA" + "QYLPMN5HHHFPZAM2" + "\n",
 		"env.php":             "<?php return ['crypt' => ['key' => '0f1e2d3c4b5a69788796a5b4c3d2e1f0']];",
-		".npmrc":              "//registry.npmjs.org/:_authToken=0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9\n",
+		".npmrc":              "//npm.example.com/:_authToken=0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9\n",
 		"Model/Auth.php":      "<?php $a = '" + base64.StdEncoding.EncodeToString([]byte("x"+password+"y")) + "';",
 		"etc/repo.json":       `{"url": "https://acme:` + url.QueryEscape(password) + `@repo.acme.example/"}`,
 		"etc/dump.sql.gz":     gzipped(t, "INSERT INTO config VALUES ('"+password+"')"),

@@ -357,6 +357,12 @@ func writeJSON(file string, v any) error {
 	if err != nil {
 		return err
 	}
+	return replaceFile(file, append(raw, '\n'), 0o644)
+}
+
+// replaceFile writes a file under another name and then gives it its own, so that nobody ever reads half of it. Its
+// directory is made if it is not there.
+func replaceFile(file string, content []byte, mode os.FileMode) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return err
 	}
@@ -365,12 +371,12 @@ func writeJSON(file string, v any) error {
 		return err
 	}
 	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(append(raw, '\n'))
+	_, err = tmp.Write(content)
 	if cerr := tmp.Close(); err == nil {
 		err = cerr
 	}
 	if err == nil {
-		err = os.Chmod(tmp.Name(), 0o644)
+		err = os.Chmod(tmp.Name(), mode)
 	}
 	if err != nil {
 		return err

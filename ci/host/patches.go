@@ -149,14 +149,8 @@ func rewrite(file, content string) error {
 	mode := os.FileMode(0o644)
 	if info, err := os.Stat(file); err == nil {
 		mode = info.Mode().Perm()
-	} else if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return err
 	}
-	tmp := file + ".patched"
-	if err := os.WriteFile(tmp, []byte(content), mode); err != nil {
-		return err
-	}
-	return os.Rename(tmp, file)
+	return replaceFile(file, []byte(content), mode)
 }
 
 // notApplied are the patches that a tree does not have. The last that was applied

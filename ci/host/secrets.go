@@ -126,22 +126,7 @@ func (r *Runner) leaksKey() ([]byte, error) {
 	if key, err := os.ReadFile(file); err == nil && len(key) == len(fresh) {
 		return key, nil
 	}
-	if err := os.MkdirAll(r.Cache, 0o755); err != nil {
-		return nil, err
-	}
-	tmp, err := os.CreateTemp(r.Cache, ".tmp-*") // of mode 0600
-	if err != nil {
-		return nil, err
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(fresh)
-	if cerr := tmp.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(tmp.Name(), file)
-	}
-	if err != nil {
+	if err := replaceFile(file, fresh, 0o600); err != nil {
 		return nil, err
 	}
 	return os.ReadFile(file) // another build's, if that was later

@@ -71,16 +71,6 @@ func (r *Registry) attach(ctx context.Context, u *upload) error {
 	return nil
 }
 
-// describe is how a manifest names what it refers to.
-func describe(of partial.WithRawManifest) (v1.Descriptor, error) {
-	raw, err := of.RawManifest()
-	if err != nil {
-		return v1.Descriptor{}, err
-	}
-	digest, size, err := v1.SHA256(bytes.NewReader(raw))
-	return v1.Descriptor{MediaType: types.OCIManifestSchema1, Digest: digest, Size: size}, err
-}
-
 // refers reports whether the registry lists an attachment among what refers to an image.
 func (r *Registry) refers(ctx context.Context, u *upload, subject, attachment v1.Hash) bool {
 	index, err := remote.Referrers(u.repo.Digest(subject.String()), r.options(ctx)...)
@@ -92,48 +82,31 @@ func (r *Registry) refers(ctx context.Context, u *upload, subject, attachment v1
 }
 
 func (r *Registry) attachOne(ctx context.Context, u *upload, a Attachment) (Attached, error) {
-	subject, err := describe(a.To)
-	if err != nil {
-		return Attached{}, err
-	}
-	if subject.MediaType, err = a.To.MediaType(); err != nil {
-		return Attached{}, err
-	}
 	blob := static.NewLayer(a.Content, types.MediaType(a.Type))
 	config := static.NewLayer([]byte("{}"), emptyConfig)
-	manifest := v1.Manifest{SchemaVersion: 2, MediaType: types.OCIManifestSchema1, ArtifactType: a.Type, Subject: &subject}
-	for l, to := range map[v1.Layer]func(v1.Descriptor){
-		config: func(d v1.Descriptor) { manifest.Config = d },
-		blob:   func(d v1.Descriptor) { manifest.Layers = []v1.Descriptor{d} },
-	} {
-		digest, err := l.Digest()
+	var of [3]v1.Descriptor
+	for i, described := range []partial.Describable{a.To, config, blob} {
+		d, err := partial.Descriptor(described)
 		if err != nil {
 			return Attached{}, err
 		}
-		size, err := l.Size()
-		if err != nil {
-			return Attached{}, err
-		}
-		mediaType, err := l.MediaType()
-		if err != nil {
-			return Attached{}, err
-		}
-		to(v1.Descriptor{MediaType: mediaType, Digest: digest, Size: size})
+		of[i] = v1.Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size}
 	}
-	raw, err := json.Marshal(manifest)
+	raw, err := json.Marshal(v1.Manifest{
+		SchemaVersion: 2, MediaType: types.OCIManifestSchema1, ArtifactType: a.Type, Subject: &of[0], Config: of[1], Layers: of[2:],
+	})
 	if err != nil {
 		return Attached{}, err
 	}
-	own, err := describe(document(raw))
+	digest, _, err := v1.SHA256(bytes.NewReader(raw))
 	if err != nil {
 		return Attached{}, err
 	}
-	digest := own.Digest
 	done := Attached{Name: a.Name, Type: a.Type, Digest: digest.String()}
 	// Another registry's list of referrers, which is a second step there, may have been interrupted.
 	if _, err := remote.Head(u.repo.Digest(digest.String()), r.options(ctx)...); err == nil && r.ecr != nil {
 		return done, nil
-	} else if err == nil && r.refers(ctx, u, subject.Digest, digest) {
+	} else if err == nil && r.refers(ctx, u, of[0].Digest, digest) {
 		return done, nil
 	} else if err == nil {
 		return done, r.pusher.Put(ctx, u.repo.Digest(digest.String()), document(raw))
@@ -146,7 +119,7 @@ func (r *Registry) attachOne(ctx context.Context, u *upload, a Attachment) (Atta
 			return done, err
 		}
 	}
-	ref, err := r.attachedTo(ctx, u, a.Name, subject.Digest, digest)
+	ref, err := r.attachedTo(ctx, u, a.Name, of[0].Digest, digest)
 	if err != nil {
 		return done, err
 	}

@@ -1,6 +1,7 @@
 package patch
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -126,7 +127,7 @@ func (t *Tree) file(f File, at Place, fuzz int) (certain bool, err error) {
 	}
 	changed, certain, err := f.change(content, fuzz)
 	if err != nil {
-		return false, fmt.Errorf("%s: %w", cmpOr(from, to), err)
+		return false, fmt.Errorf("%s: %w", cmp.Or(from, to), err)
 	}
 	if to == "" && strings.TrimSpace(changed) != "" {
 		return false, fmt.Errorf("%s: it holds more than what is deleted", from)
@@ -138,13 +139,6 @@ func (t *Tree) file(f File, at Place, fuzz int) (certain bool, err error) {
 		t.changed[to] = &changed
 	}
 	return certain || f.Renamed || from == "" || to == "", nil
-}
-
-func cmpOr(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 // names are a file's before and after, in the tree. Of two names for one file,

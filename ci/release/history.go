@@ -97,7 +97,8 @@ const freshFor = 2 * time.Hour
 // revision. What was released before there were records is told by the revision's own
 // tag, for its first deployment alone.
 func (p *Past) tell(td *awsecs.DescribeTaskDefinitionOutput, next time.Time) {
-	began, stopped := recorded(recordsOf(td.Tags), p.At, next)
+	records := recordsOf(td.Tags)
+	began, stopped := recorded(records, p.At, next)
 	p.What, p.By, p.Why = began.what, began.by, began.why
 	if stopped.what != "" {
 		p.Stopped = "by " + stopped.by
@@ -106,7 +107,7 @@ func (p *Past) tell(td *awsecs.DescribeTaskDefinitionOutput, next time.Time) {
 		}
 	}
 	registered := aws.ToTime(td.TaskDefinition.RegisteredAt)
-	if began.what == "" && p.At.Sub(registered) < freshFor && len(recordsOf(td.Tags)) == 0 {
+	if began.what == "" && p.At.Sub(registered) < freshFor && len(records) == 0 {
 		p.By = ecs.Tag(td.Tags, TagBy)
 	}
 }

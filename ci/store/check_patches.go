@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"path"
 	"regexp"
@@ -143,5 +144,5 @@ func counted(n int) string {
 	if n == 1 {
 		return "1 patch"
 	}
-	return count(n, "patche")
+	return fmt.Sprintf("%d patches", n)
 }

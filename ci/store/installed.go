@@ -40,7 +40,7 @@ func (s *Store) InstalledPaths() []string {
 			continue
 		}
 		for _, file := range p.registrations() {
-			file = path.Join(s.vendorDir(), p.Name, file)
+			file = path.Join(s.VendorDir(), p.Name, file)
 			out = append(out, file, path.Join(path.Dir(file), "theme.xml"))
 		}
 	}
@@ -74,8 +74,8 @@ func (s *Store) WithInstalled(tree fs.FS) (*Store, error) {
 	return &c, nil
 }
 
-// vendorDir is where composer installs packages.
-func (s *Store) vendorDir() string {
+// VendorDir is where composer installs packages, relative to the store.
+func (s *Store) VendorDir() string {
 	if s.manifest != nil && s.manifest.Config.text("vendor-dir") != "" {
 		return s.manifest.Config.text("vendor-dir")
 	}

@@ -123,7 +123,7 @@ func (c *patchCollector) declared() error {
 		if slices.Contains(texts(extra.object("composer-patches")["ignore-dependency-patches"]), p.Name) {
 			continue
 		}
-		if err := c.owner(path.Join(c.vendorDir(), p.Name), p.Name, p.Extra); err != nil {
+		if err := c.owner(path.Join(c.VendorDir(), p.Name), p.Name, p.Extra); err != nil {
 			return err
 		}
 	}
@@ -308,7 +308,7 @@ func (c *patchCollector) note(p Patch, counts bool) {
 	locked, ok := c.lockedPackage(p.Package)
 	switch {
 	case ok:
-		p.Dir = path.Join(c.vendorDir(), locked.Name)
+		p.Dir = path.Join(c.VendorDir(), locked.Name)
 	case p.Package == "*":
 		p.Package = ""
 	case c.lock != nil && (c.ofPackage(p.By) || c.forDevelopment(p.Package)):
@@ -322,7 +322,7 @@ func (c *patchCollector) note(p Patch, counts bool) {
 // ofPackage reports whether a declaration is a package's own, and not the store's.
 func (c *patchCollector) ofPackage(by string) bool {
 	_, named := c.lockedPackage(by)
-	return named || strings.HasPrefix(by, c.vendorDir()+"/")
+	return named || strings.HasPrefix(by, c.VendorDir()+"/")
 }
 
 // forDevelopment reports whether only a developer's installation has the package.
@@ -434,11 +434,8 @@ func (s *Store) PackageDirs() []string {
 	var out []string
 	for _, p := range s.lock.Packages {
 		if p.Type != "metapackage" {
-			out = append(out, path.Join(s.vendorDir(), p.Name))
+			out = append(out, path.Join(s.VendorDir(), p.Name))
 		}
 	}
 	return out
 }
-
-// VendorDir is where composer installs packages, relative to the store.
-func (s *Store) VendorDir() string { return s.vendorDir() }

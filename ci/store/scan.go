@@ -206,7 +206,7 @@ func (s *Store) scanPackages(installed bool) (modules map[string]bool, unread []
 		var dir string
 		switch {
 		case installed:
-			dir = path.Join(s.vendorDir(), p.Name)
+			dir = path.Join(s.VendorDir(), p.Name)
 		case p.Dist.Type == "path":
 			dir = path.Clean(p.Dist.URL)
 		}

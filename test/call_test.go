@@ -15,6 +15,8 @@ import (
 
 	"dagger.io/dagger"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/magecloudkit/pipeline/ci/image"
 )
 
 // output is what a run of the dagger command line left.
@@ -210,8 +212,10 @@ func history(config v1.ConfigFile) []string {
 }
 
 // ownLayer tells the layers that the pipeline names from those of a base, whose
-// history is commands.
-func ownLayer(name string) bool { return name != "" && !strings.ContainsAny(name, " /#") }
+// history is commands, or which has none.
+func ownLayer(name string) bool {
+	return name != "" && name != image.BaseLayer && !strings.ContainsAny(name, " /#")
+}
 
 // manifest reads an exported image's manifest and config without exporting its
 // layers.

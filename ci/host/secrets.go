@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/magecloudkit/pipeline/ci/build"
+	"github.com/magecloudkit/pipeline/ci/image"
 	"github.com/magecloudkit/pipeline/ci/leak"
 	"github.com/magecloudkit/pipeline/ci/store"
 )
@@ -90,7 +91,7 @@ func (im Assembled) searchable() (leak.Image, error) {
 		base := i < len(layers)-im.own
 		switch {
 		case base:
-			sum.Name = "base"
+			sum.Name = image.BaseLayer
 		case build.OnlyServed(sum.Name):
 			continue
 		}

@@ -241,6 +241,9 @@ func set(list []string) map[string]struct{} {
 	return out
 }
 
+// BaseLayer is what an image's history calls a layer of its base that the base's own history says nothing of.
+const BaseLayer = "base"
+
 // completeHistory gives every layer of the base an entry: some tools refuse an image whose history does not account for
 // its layers, and ours follow.
 func completeHistory(h []v1.History, layers int) []v1.History {
@@ -254,7 +257,7 @@ func completeHistory(h []v1.History, layers int) []v1.History {
 		h, n = nil, 0
 	}
 	for ; n < layers; n++ {
-		h = append(h, v1.History{CreatedBy: "base"})
+		h = append(h, v1.History{CreatedBy: BaseLayer})
 	}
 	return h
 }

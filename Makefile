@@ -43,25 +43,14 @@ secret = $(if $(call first,$(2)),$(1)=env://$(call first,$(2)))
 silent := $(findstring s,$(firstword -$(MAKEFLAGS)))
 run = @set -- $(1) $(ARGS); $(if $(silent),,printf '+ %s\n' "$$*" >&2;) exec "$$@"
 
-# The words that dagger and mck share.
-store = $(call flag,--source,SOURCE) $(credentials) $(call flag,--locales,LOCALES) $(call flag,--themes,THEMES)
-steps = $(store) $(call flag,--shards,SHARDS) $(call flag,--compression,COMPRESSION)
-content = $(call flag,--content-version,CONTENT_VERSION)
-commit = $(call flag,--revision,REVISION) $(content) $(call flag,--platform,PLATFORM)
-# The number of the CI job that builds; another job, such as one that deploys, has to be told.
-this-build = --build-num="$${BUILD_NUM:-$${CIRCLE_BUILD_NUM:-latest}}"
+# What builds are numbered by, where nothing says so.
+unnumbered = $(if $(call first,BUILD_NUM CIRCLE_BUILD_NUM),,--build-num=latest)
 ifeq ($(ENGINE),host)
 
 mck := $(OUT)/bin/mck
-# $(call verb,VERB,WORDS ABOUT THE STORE,WORDS OF THE VERB)
-verb = $(call run,$(mck) $(1) $(2) $(3))
-# mck reads variables by itself, but for those that only make has.
-aws = $(call run,$(mck) $(1) $(host-$(1)) $(2))
-push-only = --images="$$OUT"
-inspect-only = --images="$$OUT"
+# $(call verb,VERB,FURTHER WORDS): mck reads variables by itself, but for those that only make has.
+verb = $(call run,$(mck) $(1) $(host-$(1)) $(2))
 rehearse-only = --all
-export-store = --out="$$OUT"
-build-only = --out="$$OUT" $(call flag,--php-base,PHP_IMAGE) $(call flag,--nginx-base,NGINX_IMAGE) $(call flag,--base-registry,BASE_REGISTRY)
 
 # Go knows whether there is anything to compile. (`go run` would end with 1 whatever mck ended with.)
 engine:
@@ -69,21 +58,22 @@ engine:
 
 else
 
-verb = $(call run,$(DAGGER) call $(if $(silent),-s) $(2) $(1) $(3))
-aws = $(call run,$(DAGGER) call $(if $(silent),-s) $(3) $(aws-settings) $(endpoint) $(1) $(dagger-$(1)) $(2))
+# $(call verb,VERB,FURTHER WORDS)
+verb = $(call run,$(DAGGER) call $(if $(silent),-s) $(constructor-$(1)) $(1) $(dagger-$(1)) $(2))
+of-store = $(credentials) $(store-settings)
+of-aws = $(aws-settings) $(endpoint)
+constructor-lock = $(of-store)
 # An AWS on this machine, such as that of mck simulate, is a service that containers are given.
 endpoint-at = $(patsubst %/,%,$(patsubst http://%,%,$(patsubst https://%,%,$(value AWS_ENDPOINT_URL))))
 endpoint = $(if $(filter http://%,$(value AWS_ENDPOINT_URL)),,$(call flag,--aws-ca-bundle,AWS_CA_BUNDLE)) $(if $(filter 127.% localhost:%,$(endpoint-at)),--aws-endpoint=tcp://$(endpoint-at),$(call flag,--aws-endpoint-url,AWS_ENDPOINT_URL))
 auth-file := $(wildcard $(or $(value SOURCE),magento)/auth.json)
 credentials = $(if $(value COMPOSER_AUTH),--composer-auth=env://COMPOSER_AUTH,$(if $(auth-file),--composer-auth=file://$(auth-file))) \
 	$(call secret,--magento-public-key,MAGENTO_PUBLIC_KEY) $(call secret,--magento-private-key,MAGENTO_PRIVATE_KEY) \
-	$(call flag,--php-image,PHP_IMAGE) $(call flag,--nginx-image,NGINX_IMAGE) $(call flag,--base-registry,BASE_REGISTRY) $(call flag,--registry-config,REGISTRY_CONFIG)
+	$(call flag,--registry-config,REGISTRY_CONFIG)
 export-store = export --path="$$OUT/store" --wipe
 provenance = $(call flag,--revision-time,REVISION_TIME) $(call flag,--repository,REPOSITORY)
 build-only = $(provenance) summary
-push-only = $(commit) $(provenance)
-inspect-only = $(push-only)
-inspect-default = --build-num=latest
+inspect-only = $(if $(call first,BUILD_NUM),,--build-num=latest) $(provenance)
 
 engine:
 	@command -v $(DAGGER) >/dev/null 2>&1 || { \
@@ -98,47 +88,47 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 check: engine ## Say all that can be said about the store before building it
-	$(call verb,check,$(store))
+	$(call verb,check)
 
 lock: engine ## Add the composer.lock and the module list that the store lacks
 ifeq ($(ENGINE),host)
 	@echo "This needs dagger: make lock. For composer.lock alone: composer update --no-install --working-dir=$(or $(SOURCE),magento)" >&2; exit 1
 else
-	$(call verb,lock,$(store),export --path="$${SOURCE:-magento}")
+	$(call verb,lock,export --path="$${SOURCE:-magento}")
 endif
 
 composer: engine ## Install the store's packages, in out/store
-	$(call verb,composer,$(steps),$(export-store))
+	$(call verb,composer,$(export-store))
 
 precompile: engine ## Install and compile the store, with its static content, in out/store
-	$(call verb,precompile,$(steps),$(content) $(export-store))
+	$(call verb,precompile,$(export-store))
 
 build: engine ## Build the store's two images: make build BUILD_NUM=42
-	$(call verb,build,$(steps),$(this-build) $(commit) $(build-only))
+	$(call verb,build,$(unnumbered) $(build-only))
 
 pin: ## Renew the digests of the bases, in ci/build/bases.json
-	$(call run,$(GO) run ./ci/cmd/mck pin $(call flag,--base-registry,BASE_REGISTRY))
+	$(call run,$(GO) run ./ci/cmd/mck pin $(host-pin))
 
 get-ecr: engine ## Print the registry's address: make push AWS_ECR_URL=$(make -s get-ecr)
-	$(call aws,get-ecr)
+	$(call verb,get-ecr)
 
 push: engine ## Push the images: make push BUILD_NUM=42 AWS_ECR_URL=…
-	$(call aws,push,$(if $(call first,BUILD_NUM CIRCLE_BUILD_NUM),,--build-num=latest) $(push-only),$(steps))
+	$(call verb,push,$(unnumbered) $(provenance))
 
 inspect: engine ## Show what is in the images, and what differs: make inspect AGAINST=299
-	$(call aws,inspect,$(if $(call first,BUILD_NUM CIRCLE_BUILD_NUM),,$(inspect-default)) $(inspect-only),$(steps))
+	$(call verb,inspect,$(inspect-only))
 
 cleanup: engine ## Show which old images nothing needs; ARGS=--yes deletes them
-	$(call aws,cleanup)
+	$(call verb,cleanup)
 
 verify: engine ## Check whether a build could be released: make verify BUILD_NUM=42
-	$(call aws,verify)
+	$(call verb,verify)
 
 diff: engine ## Show what a release would change: make diff BUILD_NUM=42
-	$(call aws,diff)
+	$(call verb,diff)
 
 deploy: engine ## Release a build to Amazon ECS: make deploy BUILD_NUM=42
-	$(call aws,deploy)
+	$(call verb,deploy)
 
 report: engine ## Fetch the page about the last release, as OUT/release.html
 ifeq ($(ENGINE),host)
@@ -148,16 +138,16 @@ else
 endif
 
 rollback: engine ## Return to the build that ran before: make rollback [TO=41]
-	$(call aws,rollback)
+	$(call verb,rollback)
 
 status: engine ## Show which build runs where
-	$(call aws,status)
+	$(call verb,status)
 
 history: engine ## Show what was released, by whom, when, and how it went
-	$(call aws,history)
+	$(call verb,history)
 
 rehearse: engine ## Release against a simulated AWS, every failure included
-	$(call verb,rehearse,,$(rehearse-only))
+	$(call verb,rehearse,$(rehearse-only))
 
 demo: ## Show the whole pipeline on this machine, with a sample store and a simulated AWS
 	@.ci/packages demo

@@ -261,15 +261,29 @@ func New(
 //
 // It lists what would make the build fail or surprise you, and what to do about
 // each, and ends with an error if the store cannot be built.
-func (m *Magecloudkit) Check(ctx context.Context) (string, error) {
+func (m *Magecloudkit) Check(
+	ctx context.Context,
+	// Print the result as one JSON document.
+	//
+	// +optional
+	asJson bool,
+) (string, error) {
 	p, err := m.prepare(ctx)
 	if err != nil {
 		return "", err
 	}
-	if !p.report.OK() {
-		return "", errors.New(p.report.String())
+	out := p.report.String()
+	if asJson {
+		raw, err := json.MarshalIndent(p.report, "", "  ")
+		if err != nil {
+			return "", err
+		}
+		out = string(raw) + "\n"
 	}
-	return p.report.String(), nil
+	if !p.report.OK() {
+		return "", errors.New(out)
+	}
+	return out, nil
 }
 
 // Install the store's packages with composer: the installed store.

@@ -18,7 +18,7 @@
 //   - dagger, make: what the setting is called there (see [Setting]).
 //
 // A setting without a variable is one of a single command line, such as --yes: [Bind] binds its field itself, with the
-// value of the tag default, and a list of it keeps its values whole, commas included.
+// value of the tag default. A list of it keeps its values whole, commas included, unless it has the tag split:",".
 package config
 
 import (

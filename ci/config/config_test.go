@@ -13,9 +13,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/magecloudkit/pipeline/ci/config"
 	"github.com/sethvargo/go-envconfig"
 	"github.com/spf13/pflag"
+
+	"github.com/magecloudkit/pipeline/ci/config"
 )
 
 type settings struct {
@@ -200,7 +201,7 @@ func TestBind(t *testing.T) {
 	for _, want := range []string{
 		"number of the build (env BUILD_NUM, CIRCLE_BUILD_NUM, GITHUB_RUN_NUMBER)",
 		"longest wait (env TIMEOUT) (default 6m)",
-		"when to migrate (env MIGRATE): auto, always, never (default auto)",
+		"when to migrate (env MIGRATE): auto, always or never (default auto)",
 	} {
 		if !strings.Contains(usage, want) {
 			t.Errorf("usage lacks %q:\n%s", want, usage)

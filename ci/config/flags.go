@@ -25,7 +25,7 @@ func Bind(flags *pflag.FlagSet, target any) {
 		}
 		usage := fmt.Sprintf("%s (env %s)", s.Doc, strings.Join(s.Names(), ", "))
 		if s.OneOf != nil {
-			usage += ": " + strings.Join(s.OneOf, ", ")
+			usage += ": " + s.Alternatives()
 		}
 		if s.Default != "" {
 			usage += fmt.Sprintf(" (default %s)", s.Default)
@@ -56,7 +56,9 @@ func (f field) bind(flags *pflag.FlagSet, s Setting) error {
 	if v := f.tag.Tag.Get("value"); v != "" { // pflag's help takes what is quoted for the value's name
 		s.Doc = strings.Replace(s.Doc, v, "`"+v+"`", 1)
 	}
-	var flag *pflag.Flag
+	if s.OneOf != nil {
+		s.Doc += ": " + s.Alternatives()
+	}
 	switch p := f.value.Addr().Interface().(type) {
 	case *string:
 		flags.StringVarP(p, s.Flag, s.Letter, "", s.Doc)
@@ -67,14 +69,23 @@ func (f field) bind(flags *pflag.FlagSet, s Setting) error {
 	case *float64:
 		flags.Float64VarP(p, s.Flag, s.Letter, 0, s.Doc)
 	case *[]string:
-		flags.StringArrayVarP(p, s.Flag, s.Letter, nil, s.Doc)
+		var byDefault []string
+		if s.Default != "" {
+			byDefault = strings.Split(s.Default, ",")
+		}
+		if f.tag.Tag.Get("split") != "" {
+			flags.StringSliceVarP(p, s.Flag, s.Letter, byDefault, s.Doc)
+		} else {
+			flags.StringArrayVarP(p, s.Flag, s.Letter, byDefault, s.Doc)
+		}
+		return nil
 	default:
 		return fmt.Errorf("config: --%s is a %s, which no flag can hold", s.Flag, f.tag.Type)
 	}
 	if s.Default == "" {
 		return nil
 	}
-	flag = flags.Lookup(s.Flag)
+	flag := flags.Lookup(s.Flag)
 	if err := flag.Value.Set(s.Default); err != nil {
 		return fmt.Errorf("config: --%s: its default: %w", s.Flag, err)
 	}

@@ -44,6 +44,15 @@ type Setting struct {
 // Names are all its variables.
 func (s Setting) Names() []string { return append([]string{s.Name}, s.Others...) }
 
+// Alternatives are the values allowed, in words; empty if any is.
+func (s Setting) Alternatives() string {
+	last := len(s.OneOf) - 1
+	if last < 1 {
+		return strings.Join(s.OneOf, "")
+	}
+	return strings.Join(s.OneOf[:last], ", ") + " or " + s.OneOf[last]
+}
+
 // Settings describes the settings of the struct that target points to, in its order.
 func Settings(target any) []Setting {
 	var all []Setting

@@ -45,7 +45,7 @@ func daggerFunctions(m module) ([]byte, error) {
 		writeGroup(&b, g)
 	}
 	for _, v := range verbs.All() {
-		if v.Dagger == nil {
+		if v.Dagger == nil || v.Dagger.ByHand {
 			continue
 		}
 		group, _ := v.Group()
@@ -124,7 +124,7 @@ func writeFunction(b *bytes.Buffer, m module, v verbs.Verb, params []config.Sett
 func writeParameter(b *bytes.Buffer, s config.Setting) {
 	doc := strings.ToUpper(s.Doc[:1]) + s.Doc[1:]
 	if s.OneOf != nil {
-		doc += ": " + alternatives(s.OneOf)
+		doc += ": " + s.Alternatives()
 	}
 	fmt.Fprintf(b, "\t// %s.\n", doc)
 	typ := map[config.Kind]string{
@@ -174,9 +174,4 @@ func export(name string) string {
 		b.WriteString(strings.ToUpper(word[:1]) + word[1:])
 	}
 	return b.String()
-}
-
-func alternatives(words []string) string {
-	last := len(words) - 1
-	return strings.Join(words[:last], ", ") + " or " + words[last]
 }

@@ -15,6 +15,7 @@ var shown = []struct {
 	name  string
 	verbs []string // nil: those of AWS itself
 }{
+	{"build", []string{"check", "composer", "precompile", "build", "smoke", "pin", "demo"}},
 	{"aws", nil},
 	{"registry", []string{"get-ecr", "push", "inspect", "cleanup"}},
 	{"release", []string{"deploy", "rollback", "history", "run", "env set", "rehearse", "simulate"}},
@@ -29,7 +30,11 @@ func tables(page []byte) ([]byte, error) {
 			settings = config.Settings(&config.AWS{})
 		}
 		for _, name := range t.verbs {
-			for _, s := range config.Settings(verbs.Find(name).Settings) {
+			v := verbs.Find(name)
+			for _, s := range config.Settings(v.Settings) {
+				if v.Dagger == nil {
+					s.Dagger = ""
+				}
 				if s.Struct != "AWS" {
 					settings = append(settings, s)
 				}
@@ -63,6 +68,9 @@ func table(settings []config.Setting) string {
 				names = append(names, code(n))
 			}
 		}
+		if s.Make != "" {
+			names = append(names, code(s.Make)+" (make)")
+		}
 		flag, dagger, byDefault := "", "", code(s.Default)
 		if s.Flag != "" {
 			flag = code("--" + s.Flag)
@@ -75,7 +83,7 @@ func table(settings []config.Setting) string {
 		}
 		doc := s.Doc
 		if s.OneOf != nil {
-			doc += ": " + strings.Join(s.OneOf, ", ")
+			doc += ": " + s.Alternatives()
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", strings.Join(names, " or "), flag, dagger, byDefault, strings.ReplaceAll(cmp.Or(doc, "-"), "|", "\\|"))
 	}

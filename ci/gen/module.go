@@ -11,8 +11,8 @@ import (
 
 // module is what package main has by hand.
 type module struct {
-	constructor map[string]string // parameters of New: Go type by name
-	build       buildParameters
+	functions map[string]map[string]string // the main object's: Go type by parameter; New is its constructor
+	build     buildParameters
 }
 
 // buildParameters are those of the function Build, after the build's number.
@@ -22,7 +22,7 @@ type buildParameters struct {
 }
 
 func readModule(file string) (module, error) {
-	m := module{constructor: map[string]string{}}
+	m := module{functions: map[string]map[string]string{}}
 	src, err := os.ReadFile(file)
 	if err != nil {
 		return m, err
@@ -41,19 +41,22 @@ func readModule(file string) (module, error) {
 			continue
 		}
 		params := fn.Type.Params
-		switch {
-		case fn.Name.Name == "New":
-			for _, p := range params.List {
-				m.constructor[p.Names[0].Name] = text(p.Type.Pos(), p.Type.End())
-			}
-		case fn.Name.Name == "Build" && fn.Recv != nil:
+		if fn.Recv == nil && fn.Name.Name != "New" || fn.Recv != nil && text(fn.Recv.List[0].Type.Pos(), fn.Recv.List[0].Type.End()) != "*Magecloudkit" {
+			continue
+		}
+		types := map[string]string{}
+		for _, p := range params.List {
+			types[p.Names[0].Name] = text(p.Type.Pos(), p.Type.End())
+		}
+		m.functions[fn.Name.Name] = types
+		if fn.Name.Name == "Build" {
 			m.build.source = strings.TrimLeft(text(params.List[1].End(), params.Closing), ",\n")
 			for _, p := range params.List[2:] {
 				m.build.names = append(m.build.names, p.Names[0].Name)
 			}
 		}
 	}
-	if len(m.constructor) == 0 || len(m.build.names) == 0 {
+	if m.functions["New"] == nil || len(m.build.names) == 0 {
 		return m, fmt.Errorf("%s has no New or no Build", file)
 	}
 	return m, nil

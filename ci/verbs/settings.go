@@ -32,7 +32,7 @@ type Push struct {
 	Prefix   string   `env:"MCK_REPOSITORY_PREFIX,default=magecloudkit" flag:"prefix" doc:"first part of the repositories' names"`
 	BuildNum string   `env:"BUILD_NUM,required" or:"CIRCLE_BUILD_NUM" flag:"build-num" doc:"number of the build, the tag of its images"`
 	Tags     []string `env:"MCK_TAGS" flag:"tag" doc:"further tags, such as latest"`
-	Images   string   `env:"MCK_IMAGES,default=out" flag:"images" dagger:"-" doc:"directory with an OCI layout for each image, as build leaves it"`
+	Images   string   `env:"MCK_IMAGES,default=out" flag:"images" dagger:"-" make:"OUT" doc:"directory with an OCI layout for each image, as build leaves it"`
 	Create   bool     `env:"MCK_CREATE_REPOSITORIES" flag:"create" doc:"create the repositories that do not exist (ECR)"`
 	Attest   bool     `env:"MCK_ATTEST,default=true" flag:"attest" doc:"push a bill of materials (CycloneDX) and a provenance (SLSA) with each image, as OCI referrers"`
 	Jobs     int      `env:"MCK_PUSH_JOBS,default=4" flag:"jobs" doc:"blobs sent at the same time"`
@@ -46,7 +46,7 @@ type Inspect struct {
 	Prefix   string `env:"MCK_REPOSITORY_PREFIX,default=magecloudkit" flag:"prefix" doc:"first part of the repositories' names"`
 	BuildNum string `env:"BUILD_NUM" flag:"build-num" dagger:",required" doc:"number of the build; one that --images does not hold is looked for in the registry"`
 	Against  string `env:"MCK_AGAINST" flag:"against" make:"AGAINST" doc:"say what differs from this build: its number, a directory with its images, or an image's reference"`
-	Images   string `env:"MCK_IMAGES,default=out" flag:"images" dagger:"-" doc:"directory with an OCI layout for each image, as build leaves it"`
+	Images   string `env:"MCK_IMAGES,default=out" flag:"images" dagger:"-" make:"OUT" doc:"directory with an OCI layout for each image, as build leaves it"`
 	Platform string `flag:"image-platform" default:"linux/amd64" dagger:"-" doc:"platform, of images that there are for several"`
 	Largest  int    `flag:"largest" default:"10" doc:"how many files to list as the largest, and of each kind as those that differ"`
 	Files    bool   `flag:"files" doc:"list every file of every layer"`

@@ -1,5 +1,7 @@
 package verbs
 
+import "slices"
+
 // Exit codes, as a verb's help has them.
 const (
 	deployCodes = `Exit codes: 0 released; 2 usage or settings; 3 refused before any change;
@@ -16,7 +18,7 @@ const DeployCodes = "\n" + deployCodes
 
 // All lists the verbs, with settings of their own that may be changed.
 func All() []Verb {
-	return append(registryVerbs(), append(releaseVerbs(), lookVerbs()...)...)
+	return slices.Concat(buildVerbs(), registryVerbs(), releaseVerbs(), lookVerbs())
 }
 
 // registryVerbs are those about images.

@@ -1,6 +1,7 @@
-// Package verbs describes the verbs that speak with AWS, once for every surface: the settings of each, in structs whose
-// tags say everything about a setting (see package config), and the table [All]. mck binds its flags from them; ci/gen
-// writes from them the Dagger functions (verbs.gen.go), what make hands on (ci/verbs.mk) and the tables of the README.
+// Package verbs describes the verbs, once for every surface: the settings of each, in structs whose tags say everything
+// about a setting (see package config), and the table [All]. mck binds its flags from them; ci/gen writes from them the
+// Dagger functions of those that speak with AWS (verbs.gen.go), what make hands on (ci/verbs.mk) and the tables of the
+// README.
 //
 // It imports little, so that all of them can import it.
 package verbs
@@ -29,6 +30,7 @@ type Args struct {
 
 // Function is what a Dagger function has besides its verb's settings.
 type Function struct {
+	ByHand bool   // it stands in package main, and its parameters are compared with the settings
 	Doc    string // what follows the first line of its comment
 	Build  bool   // it builds the images first, and has the settings of the function build
 	Except string // parameters that would mean nothing here, separated by spaces

@@ -6,7 +6,9 @@ import (
 	"github.com/sethvargo/go-envconfig"
 	"github.com/spf13/pflag"
 
+	"github.com/magecloudkit/pipeline/ci/build"
 	"github.com/magecloudkit/pipeline/ci/config"
+	"github.com/magecloudkit/pipeline/ci/image"
 	"github.com/magecloudkit/pipeline/ci/verbs"
 )
 
@@ -29,6 +31,21 @@ func TestAll(t *testing.T) {
 			if s.Secret && (s.Flag != "" || s.Name == "") {
 				t.Errorf("%s: %s is a secret, and %q a flag", v.Name, s.Name, s.Flag)
 			}
+		}
+	}
+}
+
+// What the table says of the build is what the build does.
+func TestBuildDefaults(t *testing.T) {
+	defaults := map[string]string{}
+	for _, v := range []string{"build", "pin"} {
+		for _, s := range config.Settings(verbs.Find(v).Settings) {
+			defaults[s.Flag] = s.Default
+		}
+	}
+	for flag, want := range map[string]string{"nginx-base": build.NginxImage, "platform": image.DefaultPlatform, "file": build.BasesFile} {
+		if defaults[flag] != want {
+			t.Errorf("the default of --%s is %s, and that of the build %s", flag, defaults[flag], want)
 		}
 	}
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
@@ -11,7 +13,63 @@ import (
 	"github.com/magecloudkit/pipeline/ci/host"
 	"github.com/magecloudkit/pipeline/ci/image"
 	"github.com/magecloudkit/pipeline/ci/store"
+	"github.com/magecloudkit/pipeline/ci/verbs"
 )
+
+// bases are what a build's images stand on, on each of its platforms.
+type bases struct {
+	*env
+	platforms []string
+	php       string // release line of the PHP that builds, once the bases are open
+	refs      [2]string
+	quiet     bool
+	mirror    []image.Option
+	opened    []host.Bases // by platform, once they are open
+}
+
+// basesOf are the bases that the settings name.
+func basesOf(e *env, s *verbs.Build) (*bases, error) {
+	if err := checkPlatforms(s.Platforms); err != nil {
+		return nil, &exitError{exitUsage, err}
+	}
+	mirror, err := mirrorOf(s.BaseRegistry)
+	if err != nil {
+		return nil, &exitError{exitUsage, err}
+	}
+	return &bases{env: e, platforms: s.Platforms, refs: [2]string{s.PHPBase, s.NginxBase}, quiet: s.Quiet, mirror: mirror}, nil
+}
+
+// open opens the bases, and says what of them does not suit the store. here is the PHP that builds.
+func (b *bases) open(ctx context.Context, s *store.Store, here store.PHP) ([]store.Finding, error) {
+	b.php = minor(here.Version)
+	// What builds the store suits it, and is what had better run it.
+	php, nginx := build.Pinned(cmp.Or(b.refs[0], build.PHPImage(b.php))), build.Pinned(b.refs[1])
+	var found []store.Finding
+	for i, platform := range b.platforms {
+		on := host.Bases{build.Magento: {Ref: php}, build.Nginx: {Ref: nginx}}
+		if err := on.Open(ctx, platform, b.mirror...); err != nil {
+			return nil, fmt.Errorf("%w. Another can be named with --php-base and --nginx-base: of a registry that is reached from here, oci:DIR, or scratch", err)
+		}
+		b.opened = append(b.opened, on)
+		about, err := checkBase(on[build.Magento], s, here)
+		if err != nil {
+			return nil, err
+		}
+		if i == 0 || !slices.Equal(found, about) {
+			found = append(found, about...)
+		}
+	}
+	if line := build.Unpinned(php, nginx); line != "" && !b.quiet {
+		fmt.Fprintln(b.stderr, "mck: "+line)
+	}
+	return found, nil
+}
+
+// minor is a version's release line: "8.3" of "8.3.12".
+func minor(version string) string {
+	parts := strings.SplitN(version, ".", 3)
+	return strings.Join(parts[:min(2, len(parts))], ".")
+}
 
 // checkPlatforms says what of the platforms cannot be.
 func checkPlatforms(platforms []string) error {

@@ -14,9 +14,9 @@ import (
 
 // secrets are composer's credentials: COMPOSER_AUTH, Magento's keys, or the
 // store's own auth.json, in this order.
-func (f *buildFlags) secrets(e *env) (map[string]string, error) {
-	get := func(name string) string { v, _ := e.lookup(name); return v }
-	file, err := os.ReadFile(filepath.Join(f.source, "auth.json"))
+func (b *builder) secrets() (map[string]string, error) {
+	get := func(name string) string { v, _ := b.lookup(name); return v }
+	file, err := os.ReadFile(filepath.Join(b.Source, "auth.json"))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("reading the store's auth.json: %w", err)
 	}
@@ -29,21 +29,21 @@ func (f *buildFlags) secrets(e *env) (map[string]string, error) {
 
 // known are all values of which this program knows that they are secrets: those that it can be given, and composer's own
 // credentials, of the store and of its user's home. No image may have one.
-func (f *buildFlags) known(e *env, secrets map[string]string) (map[string]string, error) {
+func (b *builder) known(secrets map[string]string) (map[string]string, error) {
 	out := maps.Clone(secrets)
 	for _, v := range verbs.All() {
 		for _, s := range config.Settings(v.Settings) {
 			for _, name := range s.Names() {
-				if value, ok := e.lookup(name); ok && s.Secret {
+				if value, ok := b.lookup(name); ok && s.Secret {
 					out[name] = value
 				}
 			}
 		}
 	}
-	places := map[string]string{"the store's auth.json": f.source}
-	if home, ok := e.lookup("COMPOSER_HOME"); ok && home != "" {
+	places := map[string]string{"the store's auth.json": b.Source}
+	if home, ok := b.lookup("COMPOSER_HOME"); ok && home != "" {
 		places["COMPOSER_HOME's auth.json"] = home
-	} else if home, ok := e.lookup("HOME"); ok && home != "" {
+	} else if home, ok := b.lookup("HOME"); ok && home != "" {
 		places["~/.config/composer/auth.json"] = filepath.Join(home, ".config", "composer")
 		places["~/.composer/auth.json"] = filepath.Join(home, ".composer")
 	}

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -22,39 +21,29 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/magecloudkit/pipeline/ci/awssim"
+	"github.com/magecloudkit/pipeline/ci/build"
 	"github.com/magecloudkit/pipeline/ci/host"
 	"github.com/magecloudkit/pipeline/ci/image"
+	"github.com/magecloudkit/pipeline/ci/layer"
 	"github.com/magecloudkit/pipeline/ci/registry"
 	"github.com/magecloudkit/pipeline/ci/release"
 	"github.com/magecloudkit/pipeline/ci/smoke/hostrun"
+	"github.com/magecloudkit/pipeline/ci/verbs"
 )
 
 func newDemoCommand(e *env) *cobra.Command {
-	var source, dir string
-	cmd := &cobra.Command{
-		Use:   "demo",
-		Short: "Show the whole pipeline on this machine, with a sample store and a simulated AWS",
-		Long: `demo builds a store's two images with this machine's php and composer, pushes
-them to the registry of a simulated AWS, pulls them back and compares them. It then
-changes one PHP file, builds and pushes again, and releases that build to a
-simulated ECS cluster. The code is that of check, build, push and deploy; nothing
-outside of this machine is reached, and nothing of it is kept without --out.`,
-		Args: usage(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if dir == "" {
-				tmp, err := os.MkdirTemp("", "mck-demo-*")
-				if err != nil {
-					return err
-				}
-				defer host.Remove(tmp)
-				dir = tmp
+	return verb(e, "demo", cobra.NoArgs, func(cmd *cobra.Command, e *env, s *verbs.Demo, _ []string) error {
+		dir := s.Out
+		if dir == "" {
+			tmp, err := os.MkdirTemp("", "mck-demo-*")
+			if err != nil {
+				return err
 			}
-			return demonstrate(cmd.Context(), e, source, dir)
-		},
-	}
-	cmd.Flags().StringVar(&source, "source", "testdata/store", "the store; it is only read")
-	cmd.Flags().StringVar(&dir, "out", "", "keep the images and the cache in this directory (default: keep nothing)")
-	return cmd
+			defer host.Remove(tmp)
+			dir = tmp
+		}
+		return demonstrate(cmd.Context(), e, s.Source, dir)
+	})
 }
 
 // The builds of the demo; the simulated cluster runs the one before them.
@@ -158,13 +147,16 @@ func (d *demo) serve(ctx context.Context) error {
 	return nil
 }
 
-func (d *demo) flags() buildFlags {
-	return buildFlags{source: d.store, out: d.images, shards: "auto", quiet: true, cache: filepath.Join(d.dir, "cache"), cpus: runtime.NumCPU()}
+// steps are the settings of the demo's builds.
+func (d *demo) steps() verbs.Steps {
+	return verbs.Steps{
+		Store: verbs.Store{Source: d.store}, Out: d.images, Shards: string(build.ShardsAuto), Compression: string(layer.Zstd), Quiet: true, CacheDir: filepath.Join(d.dir, "cache"),
+	}
 }
 
 func (d *demo) check(ctx context.Context) (string, error) {
-	f := d.flags()
-	report, _, _, err := f.check(ctx, d.env)
+	b := builder{d.env, d.steps()}
+	report, _, _, err := b.check(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -177,9 +169,8 @@ func (d *demo) check(ctx context.Context) (string, error) {
 
 func (d *demo) build(ctx context.Context, number string) (string, error) {
 	d.images = filepath.Join(d.dir, "images-"+number)
-	f := d.flags()
-	done, err := f.build(ctx, d.env, imageFlags{
-		releaseFlags: releaseFlags{buildNum: number}, platforms: []string{image.DefaultPlatform}, phpBase: image.Scratch, nginxBase: image.Scratch,
+	done, err := buildStore(ctx, d.env, &verbs.Build{
+		Steps: d.steps(), BuildNum: number, Platforms: []string{image.DefaultPlatform}, PHPBase: image.Scratch, NginxBase: image.Scratch,
 	})
 	if err != nil {
 		return "", err

@@ -38,8 +38,16 @@ func verb[S any](e *env, name string, args cobra.PositionalArgs, do func(cmd *co
 // the file.
 func bindSettings(cmd *cobra.Command, e *env, target any) func(context.Context) error {
 	config.Bind(cmd.Flags(), target)
+	settings := config.Settings(target)
+	for _, s := range settings {
+		if s.OneOf != nil && s.Flag != "" {
+			if err := cmd.RegisterFlagCompletionFunc(s.Flag, cobra.FixedCompletions(s.OneOf, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+				panic(err) // a mistake in this program
+			}
+		}
+	}
 	var file string
-	if !slices.ContainsFunc(config.Settings(target), func(s config.Setting) bool { return s.Name != "" }) {
+	if !slices.ContainsFunc(settings, func(s config.Setting) bool { return s.Name != "" }) {
 		return func(context.Context) error { return nil }
 	}
 	cmd.Flags().StringVar(&file, "env-file", "", "a file of NAME=value lines, for variables that the environment lacks")

@@ -12,46 +12,27 @@ import (
 	"github.com/magecloudkit/pipeline/ci/host"
 	"github.com/magecloudkit/pipeline/ci/smoke"
 	"github.com/magecloudkit/pipeline/ci/smoke/hostrun"
+	"github.com/magecloudkit/pipeline/ci/verbs"
 )
 
 func newSmokeCommand(e *env) *cobra.Command {
-	var images string
-	var json, keep bool
-	cmd := &cobra.Command{
-		Use:   "smoke",
-		Short: "Run a build's two images as a shop on this machine, and ask whether it serves",
-		Long: `smoke runs the images that 'mck build' left: not root, with a read-only root and
-the documented volumes, over this machine's own php-fpm and nginx, with MariaDB,
-Redis or Valkey and a stand-in for the search engine beside them. It installs the
-store into an empty database and asks for pages, all that they name, paths that
-must be shut, keys in Redis, errors in the logs, and requests that are under way
-when a container is stopped.
-
-It needs root. The exit code is 1 if something failed, or if this machine cannot
-run the images.`,
-		Args: usage(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			report, err := runSmoke(cmd.Context(), e, images, keep)
-			if err != nil {
+	return verb(e, "smoke", cobra.NoArgs, func(cmd *cobra.Command, e *env, s *verbs.Smoke, _ []string) error {
+		report, err := runSmoke(cmd.Context(), e, s.Images, s.Keep)
+		if err != nil {
+			return err
+		}
+		if s.JSON.JSON {
+			if err := writeJSON(e.stdout, report); err != nil {
 				return err
 			}
-			if json {
-				if err := writeJSON(e.stdout, report); err != nil {
-					return err
-				}
-			} else {
-				fmt.Fprint(e.stdout, report)
-			}
-			if !report.OK() {
-				return &exitError{code: 1}
-			}
-			return nil
-		},
-	}
-	cmd.Flags().StringVar(&images, "images", "out", "directory with the OCI layouts magento2 and nginx")
-	cmd.Flags().BoolVar(&json, "json", false, "print the result as JSON")
-	cmd.Flags().BoolVar(&keep, "keep", false, "keep the containers' files and logs, and say where")
-	return cmd
+		} else {
+			fmt.Fprint(e.stdout, report)
+		}
+		if !report.OK() {
+			return &exitError{code: 1}
+		}
+		return nil
+	})
 }
 
 // runSmoke runs the images in a directory of their own.
@@ -76,8 +57,8 @@ func runSmoke(ctx context.Context, e *env, images string, keep bool) (smoke.Repo
 }
 
 // smokeBuilt is smoke as a part of build: wanted expressly, a machine that cannot run the images fails it.
-func (f *buildFlags) smokeBuilt(ctx context.Context, e *env, expressly bool) (*smoke.Report, error) {
-	report, err := runSmoke(ctx, e, f.out, false)
+func smokeBuilt(ctx context.Context, e *env, images string, expressly bool) (*smoke.Report, error) {
+	report, err := runSmoke(ctx, e, images, false)
 	var unavailable *hostrun.Unavailable
 	if errors.As(err, &unavailable) && !expressly {
 		fmt.Fprintln(e.stderr, err)

@@ -86,11 +86,32 @@ func (p *planned) withSecrets(ctr *dagger.Container) *dagger.Container {
 func (p *planned) assemble(ctx context.Context, done *precompiled, bases []base, rel build.Release) (*Build, error) {
 	args := []string{stepBin, "images", "--tree", treeDir, "--results", mckDir + "/images", "--out", "/out", "--compression", p.Compression,
 		"--plan", mckDir + "/plan.json", "--release", mckDir + "/release.json", "--cache", mckDir + "/cache"}
-	ctr := p.withSecrets(p.withCache(done.app))
+	ctr, err := p.withBases(ctx, p.withSecrets(p.withCache(done.app)), bases, &args)
+	if err != nil {
+		return nil, err
+	}
+	if ctr, err = done.mount(ctr, &args); err != nil {
+		return nil, err
+	}
+	if ctr, err = withJSON(ctr, mckDir+"/plan.json", p.steps); err != nil {
+		return nil, err
+	}
+	if ctr, err = withJSON(ctr, mckDir+"/release.json", rel); err != nil {
+		return nil, err
+	}
+	out, err := ctr.WithExec(args).Directory("/out").Sync(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return p.built(ctx, out, rel, bases[0].platform)
+}
+
+// withBases hands the bases to what puts images together, each with the PHP extensions that it lacks.
+func (p *planned) withBases(ctx context.Context, ctr *dagger.Container, bases []base, args *[]string) (*dagger.Container, error) {
 	for i, b := range bases {
 		at := fmt.Sprintf("%s/bases/%d.tar", mckDir, i)
 		ctr = ctr.WithMountedFile(at, b.archive)
-		args = append(args, "--platform", string(b.platform), "--base", b.name+"=oci-archive:"+at+","+b.ref+","+b.digest)
+		*args = append(*args, "--platform", string(b.platform), "--base", b.name+"=oci-archive:"+at+","+b.ref+","+b.digest)
 		if b.name != build.Magento || len(p.missing) == 0 {
 			continue
 		}
@@ -105,22 +126,13 @@ func (p *planned) assemble(ctx context.Context, done *precompiled, bases []base,
 			return nil, err
 		}
 		ctr = ctr.WithMountedDirectory(at, extended.Directory(mckDir+"/extensions"))
-		args = append(args, "--extensions", at)
+		*args = append(*args, "--extensions", at)
 	}
-	ctr, err := done.mount(ctr, &args)
-	if err != nil {
-		return nil, err
-	}
-	if ctr, err = withJSON(ctr, mckDir+"/plan.json", p.steps); err != nil {
-		return nil, err
-	}
-	if ctr, err = withJSON(ctr, mckDir+"/release.json", rel); err != nil {
-		return nil, err
-	}
-	out, err := ctr.WithExec(args).Directory("/out").Sync(ctx)
-	if err != nil {
-		return nil, err
-	}
+	return ctr, nil
+}
+
+// built reads what was built from the directory that it is in.
+func (p *planned) built(ctx context.Context, out *dagger.Directory, rel build.Release, platform dagger.Platform) (*Build, error) {
 	table, err := out.File("images.txt").Contents(ctx)
 	if err != nil {
 		return nil, err
@@ -136,7 +148,7 @@ func (p *planned) assemble(ctx context.Context, done *precompiled, bases []base,
 	if err := json.Unmarshal([]byte(raw), &images); err != nil {
 		return nil, fmt.Errorf("what the build says of its images cannot be read: %w", err)
 	}
-	b := &Build{BuildNum: rel.BuildNum, Revision: rel.Revision, PHP: p.version, MagentoVersion: p.store.MagentoVersion(), Archives: out, Platform: bases[0].platform}
+	b := &Build{BuildNum: rel.BuildNum, Revision: rel.Revision, PHP: p.version, MagentoVersion: p.store.MagentoVersion(), Archives: out, Platform: platform}
 	b.Table = fmt.Sprintf("build %s of %s %s, PHP %s, revision %s\n%s", b.BuildNum, p.store.Edition(), b.MagentoVersion, b.PHP, cmp.Or(b.Revision, "unknown"), table)
 	fmt.Print(b.Table) // the CLI prints nothing of an object but its name
 	for _, im := range images {

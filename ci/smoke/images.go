@@ -86,11 +86,11 @@ func (a *asker) build(ctx context.Context) {
 		if err != nil {
 			return "", err
 		}
-		if got.status != 200 || got.body != a.Images.Revision {
-			return "", &wrong{what: fmt.Sprintf("%d: it is %q, and the php image is %q", got.status, got.body, a.Images.Revision), page: got.body,
+		if got.Status != 200 || got.Body != a.Images.Revision {
+			return "", &wrong{what: fmt.Sprintf("%d: it is %q, and the php image is %q", got.Status, got.Body, a.Images.Revision), page: got.Body,
 				cause: "image nginx is of another build than image magento2: release the two together"}
 		}
-		return strings.ReplaceAll(strings.TrimSpace(got.body), "\n", ", "), nil
+		return strings.ReplaceAll(strings.TrimSpace(got.Body), "\n", ", "), nil
 	})
 	a.check("/health_check.php", func() (string, error) { return a.page200(ctx, "/health_check.php") })
 }
@@ -100,8 +100,8 @@ func (a *asker) page200(ctx context.Context, path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if got.status != 200 {
-		return "", &wrong{what: fmt.Sprintf("it answers %d, not 200", got.status), page: got.body}
+	if got.Status != 200 {
+		return "", &wrong{what: fmt.Sprintf("it answers %d, not 200", got.Status), page: got.Body}
 	}
 	return "200", nil
 }

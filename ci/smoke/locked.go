@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/magecloudkit/pipeline/ci/page"
 )
 
 // shut are paths that nobody may read, whatever is there.
@@ -31,8 +33,8 @@ func (a *asker) locked(ctx context.Context) {
 			if err != nil {
 				return "", err
 			}
-			if got.status != 403 && got.status != 404 {
-				open = append(open, fmt.Sprintf("%s answers %d", p, got.status))
+			if got.Status != 403 && got.Status != 404 {
+				open = append(open, fmt.Sprintf("%s answers %d", p, got.Status))
 			}
 		}
 		if len(open) > 0 {
@@ -69,7 +71,7 @@ func (a *asker) logs() {
 	a.check("logs", func() (string, error) {
 		a.newLines()
 		if bad := errorsIn(a.said); len(bad) > 0 {
-			return "", &wrong{what: fmt.Sprintf("%d errors, the first: %s", len(bad), bad[0]), cause: cause(strings.Join(bad, "\n"))}
+			return "", &wrong{what: fmt.Sprintf("%d errors, the first: %s", len(bad), bad[0]), cause: page.Cause(strings.Join(bad, "\n"))}
 		}
 		return fmt.Sprintf("%d lines, no error", len(a.said)), nil
 	})
@@ -85,34 +87,4 @@ func errorsIn(lines []string) []string {
 		}
 	}
 	return out
-}
-
-// causes are what lines and pages tell of why something failed; the first that fits counts.
-var causes = []struct {
-	says *regexp.Regexp
-	why  string
-}{
-	{regexp.MustCompile(`Invalid template file: .*view_preprocessed`), "minified HTML: the setting dev/template/minify_html is on, and the image has no minified templates in var/view_preprocessed: build with that setting in config.php, or turn it off"},
-	{regexp.MustCompile(`could not find driver`), "a missing PHP extension: pdo_mysql; add it to the php base"},
-	{regexp.MustCompile(`undefined function ([a-z]+)_|Class "([A-Za-z]+)" not found|requires? the [a-z]+ extension|PHP extension`), "a missing PHP extension: $0; add it to the php base"},
-	{regexp.MustCompile(`The environment lacks ([A-Z_, ]+)`), "the environment of the container lacks variables: $1"},
-	{regexp.MustCompile(`Connection to Redis|RedisException`), "Redis cannot be reached with the given settings"},
-	{regexp.MustCompile(`SQLSTATE\[HY000\] \[\d+\]`), "the database cannot be reached with the given settings"},
-	{regexp.MustCompile(`Base table or view not found`), "the database is not this build's: setup:upgrade has not run"},
-	{regexp.MustCompile(`Read-only file system|failed to open stream: (Permission|Read)`), "something is written outside the volumes (var, pub/media, app/etc, /tmp)"},
-	{regexp.MustCompile(`-entrypoint.*(not found|No such file|Permission denied)|[Ee]xec format error|cannot execute`), "a broken entrypoint: it or what it calls is not in the image"},
-	{regexp.MustCompile(`502 Bad Gateway`), "php-fpm does not answer: it ended, or listens elsewhere"},
-}
-
-func cause(text string) string {
-	for _, c := range causes {
-		if m := c.says.FindStringSubmatch(text); m != nil {
-			why := strings.ReplaceAll(c.why, "$0", m[0])
-			if len(m) > 1 {
-				why = strings.ReplaceAll(why, "$1", strings.TrimSpace(m[1]))
-			}
-			return why
-		}
-	}
-	return ""
 }

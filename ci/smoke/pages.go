@@ -4,19 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/url"
-	"regexp"
 	"slices"
 	"strings"
-)
 
-var (
-	tags  = regexp.MustCompile(`(?s)<(script|style)\b.*?</(script|style)>|<[^>]*>`)
-	named = regexp.MustCompile(`(?:href|src|data-src)=["']([^"']*/(?:static|media)/[^"']+)["']`)
-	// A style sheet's fonts and further style sheets. Not its pictures: Magento's own name some that there never were.
-	inCSS = regexp.MustCompile(`url\(\s*["']?([^"')]+\.(?:css|woff2?|ttf|otf|eot)(?:[?#][^"')]*)?)["']?\s*\)`)
-	// static is /static/[versionV/]AREA/VENDOR/THEME/LOCALE/FILE.
-	static = regexp.MustCompile(`/static/(?:version([^/]+)/)?((?:frontend|adminhtml)/[^/]+/[^/]+)/([a-z]{2,3}(?:_[A-Za-z]+)*_[A-Z]{2,3})/(.+)$`)
+	"github.com/magecloudkit/pipeline/ci/page"
 )
 
 // pages asks for a page of each kind and for all that it names.
@@ -51,22 +42,19 @@ func (a *asker) page(ctx context.Context, path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if got.status != 200 {
-		return "", &wrong{what: fmt.Sprintf("%s answers %d, not 200", path, got.status), page: got.body}
+	if got.Status != 200 {
+		return "", &wrong{what: fmt.Sprintf("%s answers %d, not 200", path, got.Status), page: got.Body}
 	}
-	assets, err := a.assets(got.body)
-	if err != nil {
-		return "", err
-	}
+	assets := a.assets(got.Body)
 	if len(assets) == 0 {
-		return "", &wrong{what: path + " names no style sheet and no script", page: got.body, cause: "it is no page of the shop, or its static files were not found when it was made"}
+		return "", &wrong{what: path + " names no style sheet and no script", page: got.Body, cause: "it is no page of the shop, or its static files were not found when it was made"}
 	}
 	n, err := a.fetchAll(ctx, path, assets)
 	return fmt.Sprintf("200, %d files", n), err
 }
 
-// fetchAll asks for every file, and for what its style sheets name.
-func (a *asker) fetchAll(ctx context.Context, page string, assets []string) (int, error) {
+// fetchAll asks for every file, and for what its style sheets name. from is the page that names them.
+func (a *asker) fetchAll(ctx context.Context, from string, assets []string) (int, error) {
 	asked := map[string]bool{}
 	for len(assets) > 0 {
 		file := assets[0]
@@ -75,23 +63,19 @@ func (a *asker) fetchAll(ctx context.Context, page string, assets []string) (int
 			continue
 		}
 		asked[file] = true
-		if m := static.FindStringSubmatch(file); m != nil && m[1] != "" && m[1] != a.Images.Version {
-			return 0, &wrong{what: fmt.Sprintf("%s names static files of version %s, and the build's is %s", page, m[1], a.Images.Version),
+		if s, ok := page.Static(file); ok && s.Version != "" && s.Version != a.Images.Version {
+			return 0, &wrong{what: fmt.Sprintf("%s names static files of version %s, and the build's is %s", from, s.Version, a.Images.Version),
 				cause: "the static files are of another build than the pages"}
 		}
 		got, err := a.get(ctx, file)
 		if err != nil {
 			return 0, err
 		}
-		if got.status != 200 {
-			return 0, &wrong{what: fmt.Sprintf("%s names %s, which answers %d", page, file, got.status), page: got.body, cause: a.missing(file)}
+		if got.Status != 200 {
+			return 0, &wrong{what: fmt.Sprintf("%s names %s, which answers %d", from, file, got.Status), page: got.Body, cause: a.missing(file)}
 		}
-		if strings.HasPrefix(got.header.Get("Content-Type"), "text/css") {
-			for _, m := range inCSS.FindAllStringSubmatch(got.body, -1) {
-				if u := a.resolve(file, m[1]); u != "" {
-					assets = append(assets, u)
-				}
-			}
+		if got.IsStyleSheet() {
+			assets = append(assets, a.own(page.FilesOfStyleSheet(file, got.Body))...)
 		}
 	}
 	return len(asked), nil
@@ -99,43 +83,24 @@ func (a *asker) fetchAll(ctx context.Context, page string, assets []string) (int
 
 // missing says why a static file may not be there.
 func (a *asker) missing(file string) string {
-	m := static.FindStringSubmatch(file)
+	s, ok := page.Static(file)
 	switch {
-	case m == nil:
+	case !ok:
 		return ""
-	case !slices.Contains(a.Images.Content[m[2]], m[3]):
-		return "the shop uses locale " + m[3] + " in " + m[2] + ", and app/etc/config.php does not say so: the build left it out; add it to --locales"
-	case strings.Contains(m[4], ".min."):
+	case !slices.Contains(a.Images.Content[s.Theme], s.Locale):
+		return "the shop uses locale " + s.Locale + " in " + s.Theme + ", and app/etc/config.php does not say so: the build left it out; add it to --locales"
+	case strings.Contains(s.File, ".min."):
 		return "the shop asks for minified files, and the build made none: the setting of the database is not that of the build"
 	}
-	return "the file is not in the static content of " + m[2] + " in " + m[3] + ": it was not deployed, or the images are of two builds"
+	return "the file is not in the static content of " + s.Theme + " in " + s.Locale + ": it was not deployed, or the images are of two builds"
 }
 
-func (a *asker) assets(html string) ([]string, error) {
-	var out []string
-	for _, m := range named.FindAllStringSubmatch(html, -1) {
-		if u := a.resolve(a.URL+"/", strings.ReplaceAll(m[1], "&amp;", "&")); u != "" && !slices.Contains(out, u) {
-			out = append(out, u)
-		}
-	}
-	return out, nil
-}
+// assets are the files of this shop that a page names.
+func (a *asker) assets(html string) []string { return a.own(page.Files(a.URL+"/", html)) }
 
-// resolve is a reference as an address of this shop; empty: it leads elsewhere.
-func (a *asker) resolve(base, ref string) string {
-	from, err := url.Parse(base)
-	if err != nil || strings.HasPrefix(ref, "data:") {
-		return ""
-	}
-	u, err := from.Parse(ref)
-	if err != nil {
-		return ""
-	}
-	u.Fragment = ""
-	if !strings.HasPrefix(u.String(), a.URL+"/") {
-		return ""
-	}
-	return u.String()
+// own leaves out addresses that lead elsewhere.
+func (a *asker) own(addresses []string) []string {
+	return slices.DeleteFunc(addresses, func(u string) bool { return !strings.HasPrefix(u, a.URL+"/") })
 }
 
 // locales asks for the home page's files in every other locale of the store.
@@ -145,19 +110,15 @@ func (a *asker) locales(ctx context.Context) {
 		if err != nil {
 			return "", err
 		}
-		assets, err := a.assets(got.body)
-		if err != nil {
-			return "", err
-		}
 		var others, asked []string
-		for _, file := range assets {
-			m := static.FindStringSubmatchIndex(file)
-			if m == nil || !strings.HasPrefix(file[m[4]:m[5]], "frontend/") {
+		for _, file := range a.assets(got.Body) {
+			s, ok := page.Static(file)
+			if !ok || !strings.HasPrefix(s.Theme, "frontend/") {
 				continue
 			}
-			for _, locale := range a.Images.Content[file[m[4]:m[5]]] {
+			for _, locale := range a.Images.Content[s.Theme] {
 				asked = append(asked, locale)
-				others = append(others, file[:m[6]]+locale+file[m[7]:])
+				others = append(others, page.InLocale(file, locale))
 			}
 		}
 		if len(others) == 0 {
@@ -195,8 +156,8 @@ func (a *asker) graphql(ctx context.Context) (found catalog, err error) {
 			}
 		}
 	}
-	if got.status != 200 || json.Unmarshal([]byte(got.body), &reply) != nil || reply.Data.StoreConfig.Locale == "" {
-		return found, &wrong{what: fmt.Sprintf("GraphQL answers %d, and not the shop's locale", got.status), page: got.body}
+	if got.Status != 200 || json.Unmarshal([]byte(got.Body), &reply) != nil || reply.Data.StoreConfig.Locale == "" {
+		return found, &wrong{what: fmt.Sprintf("GraphQL answers %d, and not the shop's locale", got.Status), page: got.Body}
 	}
 	for _, c := range reply.Data.Categories.Items {
 		if c.Path != "" {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/magecloudkit/pipeline/ci/page"
 )
 
 // Status is how a check ended.
@@ -150,14 +152,14 @@ func (a *asker) check(name string, ask func() (seen string, err error)) {
 	case *skip:
 		c.Status, c.Detail = Skipped, e.why
 	case *wrong:
-		c.Status, c.Detail, c.Cause, c.Page = Failed, e.what, e.cause, excerpt(e.page)
+		c.Status, c.Detail, c.Cause, c.Page = Failed, e.what, e.cause, page.Excerpt(e.page)
 	default:
 		c.Status, c.Detail = Failed, err.Error()
 	}
 	if c.Status == Failed {
 		c.Log = tail(errorsIn(a.newLines()))
 		if c.Cause == "" {
-			c.Cause = cause(c.Page + "\n" + strings.Join(c.Log, "\n"))
+			c.Cause = page.Cause(c.Page + "\n" + strings.Join(c.Log, "\n"))
 		}
 	}
 	a.report.Checks = append(a.report.Checks, c)
@@ -173,52 +175,23 @@ type skip struct{ why string }
 
 func (s *skip) Error() string { return s.why }
 
-// answer is one page.
-type answer struct {
-	status int
-	header http.Header
-	body   string
-}
-
-// maxPage bounds what is read of a page, in bytes.
-const maxPage = 16 << 20
-
-func (a *asker) get(ctx context.Context, path string) (answer, error) {
+func (a *asker) get(ctx context.Context, path string) (page.Answer, error) {
 	return a.do(ctx, http.MethodGet, path, nil)
 }
 
-func (a *asker) do(ctx context.Context, method, path string, body io.Reader) (answer, error) {
+func (a *asker) do(ctx context.Context, method, path string, body io.Reader) (page.Answer, error) {
 	address := path
 	if strings.HasPrefix(path, "/") {
 		address = a.URL + path
 	}
 	req, err := http.NewRequestWithContext(ctx, method, address, body)
 	if err != nil {
-		return answer{}, err
+		return page.Answer{}, err
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	res, err := a.Client.Do(req)
-	if err != nil {
-		return answer{}, err
-	}
-	defer res.Body.Close()
-	raw, err := io.ReadAll(io.LimitReader(res.Body, maxPage))
-	if err != nil {
-		return answer{}, fmt.Errorf("%s %s: reading the answer: %w", method, address, err)
-	}
-	return answer{res.StatusCode, res.Header, string(raw)}, nil
-}
-
-// excerpt is the beginning of a page, as one line of words.
-func excerpt(page string) string {
-	const most = 300
-	page = strings.Join(strings.Fields(tags.ReplaceAllString(page, " ")), " ")
-	if r := []rune(page); len(r) > most {
-		page = string(r[:most]) + "…"
-	}
-	return page
+	return page.Read(a.Client, req)
 }
 
 // tail is the last few lines.
@@ -234,7 +207,7 @@ func Step(name string, took time.Duration, err error, log []string) Check {
 	if err != nil {
 		first, _, _ := strings.Cut(err.Error(), "\n")
 		c.Status, c.Detail, c.Log = Failed, first, log
-		c.Cause = cause(strings.Join(log, "\n"))
+		c.Cause = page.Cause(strings.Join(log, "\n"))
 	}
 	return c
 }

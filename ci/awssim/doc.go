@@ -50,13 +50,16 @@
 // (SUCCEEDED unless set, FAILED, IN_PROGRESS), and alarm:NAME set to ALARM is a CloudWatch alarm that goes off. A hook of
 // type PAUSE waits for ContinueServiceDeployment or its timeout.
 //
+// [World.Listener] answers as a service's load balancer does, with a small shop of the build that runs; what is wrong with it,
+// facts say too.
+//
 // # What is left out
 //
 // Signatures are read for who calls, not checked: any access key is good. There is one region to a world. IAM policies are
 // not evaluated; a Denied fault stands for one. Of ECS: task sets, daemons,
 // capacity providers other than Fargate's, placement constraints and strategies (kept and answered, not followed),
-// service connect and volumes (likewise), container restart policies, task scale-in protection, ECS Exec. There is
-// no load balancer to ask; that a service's targets are healthy or not follows from its containers' behaviors. Service
+// service connect and volumes (likewise), container restart policies, task scale-in protection, ECS Exec. No
+// load balancer asks the shop; that a service's targets are healthy or not follows from its containers' behaviors. Service
 // deployments are read as they are, even where other reads lag. Rules fire at whole minutes and only on simple schedules.
 // Durations that AWS does not promise are some seconds: draining takes ten and not the target group's 300.
 //

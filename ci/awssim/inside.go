@@ -74,7 +74,10 @@ func (w *World) State() (json.RawMessage, error) {
 }
 
 // Transport returns a round tripper that reaches the world without a socket, whatever the host in the URL.
-func (w *World) Transport() http.RoundTripper { return inProcess{w.Handler()} }
+func (w *World) Transport() http.RoundTripper { return InProcess(w.Handler()) }
+
+// InProcess returns a round tripper that reaches a handler without a socket, whatever the host in the URL.
+func InProcess(h http.Handler) http.RoundTripper { return inProcess{h} }
 
 // errCut is what a client sees of a connection that the world cut.
 var errCut = fmt.Errorf("awssim cut the connection: %w", io.ErrUnexpectedEOF)

@@ -52,6 +52,7 @@ type World struct {
 	readLag   time.Duration
 	calls     []Call
 	observers []func(Call)
+	visits    int // that listeners were paid
 }
 
 // New makes a world. An error names what is wrong with the topology.
@@ -161,11 +162,17 @@ func (w *World) SetRegistryEndpoint(address string) error {
 	return nil
 }
 
-// Handler returns the world's HTTP side: the AWS APIs at /, the registry below /v2/ and the world's own controls below
-// /_sim/. It does not listen.
+// Handler returns the world's HTTP side: the AWS APIs at /, the registry below /v2/, the world's own controls below
+// /_sim/, and to a browser, which signs nothing, the shop. It does not listen.
 func (w *World) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("/", w.serveAPI)
+	mux.HandleFunc("/", func(rw http.ResponseWriter, r *http.Request) {
+		if visitor(r) {
+			w.serveShop(rw, r)
+			return
+		}
+		w.serveAPI(rw, r)
+	})
 	mux.Handle("/v2/", w.registry.DataPlane())
 	w.control(mux)
 	return mux

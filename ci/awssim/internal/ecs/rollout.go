@@ -40,6 +40,7 @@ type svc struct {
 	sick        int       // tasks stopped for their health that have not been replaced yet
 	poked       time.Time // when the scheduler looks next; zero: not planned
 	nextBatch   time.Time // tasks are started in batches, this far apart
+	asked       int       // requests that its listeners were sent
 
 	history kernel.History[types.Service]
 	dirty   bool

@@ -8,7 +8,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help engine check lock composer precompile build pin get-ecr push inspect cleanup \
+.PHONY: help engine check lock composer precompile build pin get-ecr push inspect audit cleanup \
 	deploy report rollback status verify diff history rehearse demo test lint packages e2e
 
 ENGINE ?= dagger
@@ -117,6 +117,9 @@ push: engine ## Push the images: make push BUILD_NUM=42 AWS_ECR_URL=…
 
 inspect: engine ## Show what is in the images, and what differs: make inspect AGAINST=299
 	$(call verb,inspect,$(inspect-only))
+
+audit: engine ## List known vulnerabilities of the images' packages
+	$(call verb,audit,$(inspect-only))
 
 cleanup: engine ## Show which old images nothing needs; ARGS=--yes deletes them
 	$(call verb,cleanup)

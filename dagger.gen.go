@@ -828,6 +828,83 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 		}
 	case "Magecloudkit":
 		switch fnName {
+		case "Audit":
+			var parent Magecloudkit
+			err = json.Unmarshal(parentJSON, &parent)
+			if err != nil {
+				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
+			}
+			var prefix string
+			if inputArgs["prefix"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["prefix"]), &prefix)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg prefix", err))
+				}
+			}
+			var buildNum string
+			if inputArgs["buildNum"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["buildNum"]), &buildNum)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg buildNum", err))
+				}
+			}
+			var revision string
+			if inputArgs["revision"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["revision"]), &revision)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg revision", err))
+				}
+			}
+			var revisionTime int
+			if inputArgs["revisionTime"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["revisionTime"]), &revisionTime)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg revisionTime", err))
+				}
+			}
+			var contentVersion string
+			if inputArgs["contentVersion"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["contentVersion"]), &contentVersion)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg contentVersion", err))
+				}
+			}
+			var repository string
+			if inputArgs["repository"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["repository"]), &repository)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg repository", err))
+				}
+			}
+			var platform []dagger.Platform
+			if inputArgs["platform"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["platform"]), &platform)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg platform", err))
+				}
+			}
+			var failOn string
+			if inputArgs["failOn"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["failOn"]), &failOn)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg failOn", err))
+				}
+			}
+			var vulnerabilityDb string
+			if inputArgs["vulnerabilityDb"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["vulnerabilityDb"]), &vulnerabilityDb)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg vulnerabilityDb", err))
+				}
+			}
+			var asJson bool
+			if inputArgs["asJson"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["asJson"]), &asJson)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
+				}
+			}
+			return (*Magecloudkit).Audit(&parent, ctx, prefix, buildNum, revision, revisionTime, contentVersion, repository, platform, failOn, vulnerabilityDb, asJson)
 		case "Build":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)
@@ -1835,6 +1912,20 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg jobs", err))
 				}
 			}
+			var failOn string
+			if inputArgs["failOn"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["failOn"]), &failOn)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg failOn", err))
+				}
+			}
+			var vulnerabilityDb string
+			if inputArgs["vulnerabilityDb"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["vulnerabilityDb"]), &vulnerabilityDb)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg vulnerabilityDb", err))
+				}
+			}
 			var asJson bool
 			if inputArgs["asJson"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["asJson"]), &asJson)
@@ -1842,7 +1933,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Magecloudkit).Push(&parent, ctx, prefix, buildNum, revision, revisionTime, contentVersion, repository, platform, tag, create, attest, jobs, asJson)
+			return (*Magecloudkit).Push(&parent, ctx, prefix, buildNum, revision, revisionTime, contentVersion, repository, platform, tag, create, attest, jobs, failOn, vulnerabilityDb, asJson)
 		case "Rehearse":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)

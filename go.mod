@@ -35,6 +35,8 @@ require (
 	github.com/package-url/packageurl-go v0.1.7
 )
 
+require github.com/pandatix/go-cvss v0.6.4 // indirect
+
 require (
 	github.com/cenkalti/backoff/v5 v5.0.3
 	github.com/grpc-ecosystem/grpc-gateway/v2 v2.28.0 // indirect

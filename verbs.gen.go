@@ -115,6 +115,14 @@ func (m *Magecloudkit) Push(
 	//
 	// +default=4
 	jobs int,
+	// Be content with no known vulnerability that is as bad as this, or worse, and with no database that cannot be asked: critical, high, medium or low.
+	//
+	// +optional
+	failOn string,
+	// Address of the database, which speaks OSV's API.
+	//
+	// +default="https://api.osv.dev"
+	vulnerabilityDb string,
 	// Print the result as one JSON document.
 	//
 	// +optional
@@ -127,6 +135,8 @@ func (m *Magecloudkit) Push(
 	c.on("create", create)
 	c.off("attest", !attest)
 	c.number("jobs", jobs)
+	c.text("fail-on", failOn)
+	c.text("vulnerability-db", vulnerabilityDb)
 	c.on("json", asJson)
 	return m.built(ctx, c, func(ctx context.Context) (*Build, error) {
 		return m.Build(ctx, buildNum, revision, revisionTime, contentVersion, repository, platform)
@@ -190,6 +200,63 @@ func (m *Magecloudkit) Inspect(
 	c.text("against", against)
 	c.number("largest", largest)
 	c.on("files", files)
+	c.on("json", asJson)
+	return m.built(ctx, c, func(ctx context.Context) (*Build, error) {
+		return m.Build(ctx, buildNum, revision, revisionTime, contentVersion, repository, platform)
+	})
+}
+
+// List the known vulnerabilities of the packages in a build's images.
+//
+// Builds them first, if that is not done. Ends with an error if there is one that --fail-on names.
+//
+// +cache="never"
+func (m *Magecloudkit) Audit(
+	ctx context.Context,
+	// First part of the repositories' names.
+	//
+	// +default="magecloudkit"
+	prefix string,
+	// Number of the build; one that --images does not hold is looked for in the registry.
+	buildNum string,
+	// The commit that is built; it stands in REVISION.txt and in the images' labels.
+	//
+	// +optional
+	revision string,
+	// Time of that commit, in seconds since 1970 (git log -1 --format=%ct). With it the same commit gives the same images, bit for bit. Default: now.
+	//
+	// +optional
+	revisionTime int,
+	// Version in the URLs of static files. Default: the time of the commit.
+	//
+	// +optional
+	contentVersion string,
+	// URL of the store's repository, for the images' labels.
+	//
+	// +optional
+	repository string,
+	// Platforms of the images, as linux/amd64,linux/arm64: of several there is an index, and what PHP makes is made once. Default: the engine's.
+	//
+	// +optional
+	platform []dagger.Platform,
+	// Be content with no known vulnerability that is as bad as this, or worse, and with no database that cannot be asked: critical, high, medium or low.
+	//
+	// +optional
+	failOn string,
+	// Address of the database, which speaks OSV's API.
+	//
+	// +default="https://api.osv.dev"
+	vulnerabilityDb string,
+	// Print the result as one JSON document.
+	//
+	// +optional
+	asJson bool,
+) (string, error) {
+	c := verb("audit")
+	c.text("prefix", prefix)
+	c.text("build-num", buildNum)
+	c.text("fail-on", failOn)
+	c.text("vulnerability-db", vulnerabilityDb)
 	c.on("json", asJson)
 	return m.built(ctx, c, func(ctx context.Context) (*Build, error) {
 		return m.Build(ctx, buildNum, revision, revisionTime, contentVersion, repository, platform)

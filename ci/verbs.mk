@@ -81,6 +81,8 @@ dagger-push = $(call flag,--prefix,MCK_REPOSITORY_PREFIX) \
 	$(call flag,--create,MCK_CREATE_REPOSITORIES) \
 	$(call flag,--attest,MCK_ATTEST) \
 	$(call flag,--jobs,MCK_PUSH_JOBS) \
+	$(call flag,--fail-on,MCK_FAIL_ON) \
+	$(call flag,--vulnerability-db,MCK_VULNERABILITY_DB) \
 	$(call flag,--revision,REVISION) \
 	$(call flag,--content-version,CONTENT_VERSION) \
 	$(call flag,--platform,PLATFORM)
@@ -97,8 +99,21 @@ dagger-inspect = $(call flag,--prefix,MCK_REPOSITORY_PREFIX) \
 	$(call flag,--content-version,CONTENT_VERSION) \
 	$(call flag,--platform,PLATFORM)
 
-host-inspect = $(call flag,--against,AGAINST) \
-	$(call flag,--images,OUT)
+host-inspect = $(call flag,--images,OUT) \
+	$(call flag,--against,AGAINST)
+
+constructor-audit = $(of-store) \
+	$(of-aws)
+
+dagger-audit = $(call flag,--prefix,MCK_REPOSITORY_PREFIX) \
+	$(call flag,--build-num,BUILD_NUM) \
+	$(call flag,--fail-on,MCK_FAIL_ON) \
+	$(call flag,--vulnerability-db,MCK_VULNERABILITY_DB) \
+	$(call flag,--revision,REVISION) \
+	$(call flag,--content-version,CONTENT_VERSION) \
+	$(call flag,--platform,PLATFORM)
+
+host-audit = $(call flag,--images,OUT)
 
 constructor-cleanup = $(of-aws)
 

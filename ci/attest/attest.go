@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -29,10 +30,10 @@ type Package struct {
 	Type    string // of its package URL: "composer" or "deb"
 	Name    string // "monolog/monolog", "libssl3"
 	Version string
-	// Arch and Source are a Debian package's, Source with the name that Debian's security team knows it by.
-	Arch, Source string
-	Licenses     []string
-	SHA1         string // of composer's download; empty: not known
+	// Of a Debian package. Source is the name that Debian's security team knows it by, SourceVersion its version.
+	Arch, Source, SourceVersion string
+	Licenses                    []string
+	SHA1                        string // of composer's download; empty: not known
 }
 
 // Contents is what of an image its attestations are made of.
@@ -152,6 +153,9 @@ func (c *Contents) list(files map[string][]byte) error {
 	return nil
 }
 
+// rebuilt ends the version of a package that was built again from the same source.
+var rebuilt = regexp.MustCompile(`\+b\d+$`)
+
 // debian reads dpkg's list: https://man7.org/linux/man-pages/man5/deb-control.5.html, a paragraph a package.
 func debian(status []byte) []Package {
 	var out []Package
@@ -165,8 +169,13 @@ func debian(status []byte) []Package {
 		if fields["Package"] == "" || !strings.HasSuffix(fields["Status"], " installed") {
 			continue
 		}
-		source, _, _ := strings.Cut(cmp.Or(fields["Source"], fields["Package"]), " ")
-		out = append(out, Package{Type: "deb", Name: fields["Package"], Version: fields["Version"], Arch: fields["Architecture"], Source: source})
+		source, version, ok := strings.Cut(cmp.Or(fields["Source"], fields["Package"]), " ")
+		if version = strings.Trim(version, "()"); !ok { // a package that was built again has a version of its own
+			version = rebuilt.ReplaceAllString(fields["Version"], "")
+		}
+		out = append(out, Package{
+			Type: "deb", Name: fields["Package"], Version: fields["Version"], Arch: fields["Architecture"], Source: source, SourceVersion: version,
+		})
 	}
 	return out
 }

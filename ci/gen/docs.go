@@ -17,7 +17,7 @@ var shown = []struct {
 }{
 	{"build", []string{"check", "composer", "precompile", "build", "smoke", "pin", "demo"}},
 	{"aws", nil},
-	{"registry", []string{"get-ecr", "push", "inspect", "cleanup"}},
+	{"registry", []string{"get-ecr", "push", "inspect", "audit", "cleanup"}},
 	{"release", []string{"deploy", "rollback", "history", "run", "env set", "rehearse", "simulate"}},
 }
 

@@ -36,20 +36,39 @@ type Push struct {
 	Create   bool     `env:"MCK_CREATE_REPOSITORIES" flag:"create" doc:"create the repositories that do not exist (ECR)"`
 	Attest   bool     `env:"MCK_ATTEST,default=true" flag:"attest" doc:"push a bill of materials (CycloneDX) and a provenance (SLSA) with each image, as OCI referrers"`
 	Jobs     int      `env:"MCK_PUSH_JOBS,default=4" flag:"jobs" doc:"blobs sent at the same time"`
+	Vulnerabilities
 	JSON
 }
 
-// Inspect is the settings of inspect.
-type Inspect struct {
+// Built says which images a verb looks at: those that a build left, or those that a registry has of one.
+type Built struct {
 	config.AWS
 	Registry string `env:"AWS_ECR_URL" flag:"registry" dagger:"^awsEcrUrl" doc:"address of the registry; the account's ECR if not set"`
 	Prefix   string `env:"MCK_REPOSITORY_PREFIX,default=magecloudkit" flag:"prefix" doc:"first part of the repositories' names"`
 	BuildNum string `env:"BUILD_NUM" flag:"build-num" dagger:",required" doc:"number of the build; one that --images does not hold is looked for in the registry"`
-	Against  string `env:"MCK_AGAINST" flag:"against" make:"AGAINST" doc:"say what differs from this build: its number, a directory with its images, or an image's reference"`
 	Images   string `env:"MCK_IMAGES,default=out" flag:"images" dagger:"-" make:"OUT" doc:"directory with an OCI layout for each image, as build leaves it"`
 	Platform string `flag:"image-platform" default:"linux/amd64" dagger:"-" doc:"platform, of images that there are for several"`
-	Largest  int    `flag:"largest" default:"10" doc:"how many files to list as the largest, and of each kind as those that differ"`
-	Files    bool   `flag:"files" doc:"list every file of every layer"`
+}
+
+// Inspect is the settings of inspect.
+type Inspect struct {
+	Built
+	Against string `env:"MCK_AGAINST" flag:"against" make:"AGAINST" doc:"say what differs from this build: its number, a directory with its images, or an image's reference"`
+	Largest int    `flag:"largest" default:"10" doc:"how many files to list as the largest, and of each kind as those that differ"`
+	Files   bool   `flag:"files" doc:"list every file of every layer"`
+	JSON
+}
+
+// Vulnerabilities says where known vulnerabilities are looked up, and which are too many.
+type Vulnerabilities struct {
+	FailOn   string `env:"MCK_FAIL_ON" oneof:"critical|high|medium|low" flag:"fail-on" doc:"be content with no known vulnerability that is as bad as this, or worse, and with no database that cannot be asked"`
+	Database string `env:"MCK_VULNERABILITY_DB,default=https://api.osv.dev" flag:"vulnerability-db" doc:"address of the database, which speaks OSV's API"`
+}
+
+// Audit is the settings of audit.
+type Audit struct {
+	Built
+	Vulnerabilities
 	JSON
 }
 

@@ -43,8 +43,11 @@ or none has.
 Without --registry and AWS_ECR_URL the images go to the account's ECR. For a
 registry that is not ECR, the credentials of 'docker login' are used.
 
+With --fail-on the packages' known vulnerabilities are looked up before anything is
+sent, as by 'mck audit'.
+
 Exit codes: 0 pushed; 2 usage or settings; 3 refused, because a tag names another
-image and may not move; 1 anything else.`,
+image and may not move, or because of --fail-on; 1 anything else.`,
 			Settings: &Push{},
 			Dagger: &Function{
 				Build: true,
@@ -72,6 +75,26 @@ Exit codes: 0 shown; 2 usage or settings; 1 an image could not be read.`,
 				Build: true,
 				Doc: `Builds them first, if that is not done. The other build may be one that the
 registry has (--against=299).`,
+			},
+			Make: true,
+		},
+		{
+			Name: "audit", Short: "List the known vulnerabilities of the packages in a build's images",
+			Long: `audit reads which composer and Debian packages are in the images that 'mck build'
+left, or that the registry has under --build-num, and asks a database (OSV) what is
+known of them. The database is told their names and versions, and nothing else.
+
+  mck audit --fail-on critical
+  mck audit --build-num 300
+
+Exit codes: 0 looked up, and nothing that --fail-on names; 2 usage or settings;
+3 there is something that --fail-on names; 1 the database could not be asked, or an
+image not read.`,
+			Settings: &Audit{},
+			Args:     Args{Usage: "[IMAGE...]"},
+			Dagger: &Function{
+				Build: true,
+				Doc:   `Builds them first, if that is not done. Ends with an error if there is one that --fail-on names.`,
 			},
 			Make: true,
 		},

@@ -27,7 +27,7 @@ func newInspectCommand(e *env) *cobra.Command {
 		if s.Largest < 0 {
 			return &exitError{exitUsage, errors.New("--largest cannot be negative")}
 		}
-		o := opener{e: e, s: s}
+		o := opener{e: e, s: &s.Built}
 		images, err := o.inspected(ctx, args)
 		if err != nil {
 			return err
@@ -84,7 +84,7 @@ func counterpart(name string, images int, others map[string]v1.Image) (v1.Image,
 // opener opens images by what people call them.
 type opener struct {
 	e *env
-	s *verbs.Inspect
+	s *verbs.Built
 }
 
 // inspected are the images that the command line means.

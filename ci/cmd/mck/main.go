@@ -136,6 +136,7 @@ words, as the Dagger module's functions, with no container engine.
 		newGetECRCommand(e),
 		newPushCommand(e),
 		newInspectCommand(e),
+		newAuditCommand(e),
 		newSmokeCommand(e),
 		newCleanupCommand(e),
 		newSimulateCommand(e),

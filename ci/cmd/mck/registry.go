@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/spf13/cobra"
 
+	"github.com/magecloudkit/pipeline/ci/attest"
 	"github.com/magecloudkit/pipeline/ci/build"
 	"github.com/magecloudkit/pipeline/ci/config"
 	"github.com/magecloudkit/pipeline/ci/config/awsconfig"
@@ -94,18 +95,9 @@ func loadAWS(ctx context.Context, s config.AWS) (aws.Config, error) {
 func newPushCommand(e *env) *cobra.Command {
 	return verb(e, "push", cobra.NoArgs, func(cmd *cobra.Command, e *env, s *verbs.Push, _ []string) error {
 		ctx := cmd.Context()
-		req := registry.Request{Prefix: s.Prefix, Tag: s.BuildNum, Tags: s.Tags, Create: s.Create}
-		for _, n := range imageNames {
-			dir := filepath.Join(s.Images, n)
-			l, err := image.OpenLayout(dir)
-			if err != nil {
-				return fmt.Errorf("%w. 'mck build --out %s' makes the images", err, s.Images)
-			}
-			documents, err := attestations(ctx, s, n, l.Images)
-			if err != nil {
-				return err
-			}
-			req.Images = append(req.Images, registry.Image{Name: n, Image: l.Images[0], Index: l.Index, Attach: documents})
+		req, err := pushRequest(ctx, e, s)
+		if err != nil {
+			return err
 		}
 		r, err := openRegistry(ctx, e, *s)
 		if err != nil {
@@ -124,6 +116,47 @@ func newPushCommand(e *env) *cobra.Command {
 		}
 		return printPushed(e.stdout, result)
 	})
+}
+
+// pushRequest reads the images of a build. With --fail-on, their known vulnerabilities are looked up.
+func pushRequest(ctx context.Context, e *env, s *verbs.Push) (registry.Request, error) {
+	req := registry.Request{Prefix: s.Prefix, Tag: s.BuildNum, Tags: s.Tags, Create: s.Create}
+	var all []attest.Contents
+	for _, n := range imageNames {
+		l, err := image.OpenLayout(filepath.Join(s.Images, n))
+		if err != nil {
+			return req, fmt.Errorf("%w. 'mck build --out %s' makes the images", err, s.Images)
+		}
+		im := registry.Image{Name: n, Image: l.Images[0], Index: l.Index}
+		if s.Attest || s.FailOn != "" {
+			contents, err := contentsOf(ctx, n, l.Images)
+			if err != nil {
+				return req, err
+			}
+			all = append(all, contents...)
+			if s.Attest {
+				if im.Attach, err = attestations(contents, l.Images); err != nil {
+					return req, err
+				}
+			}
+		}
+		req.Images = append(req.Images, im)
+	}
+	if s.FailOn == "" {
+		fmt.Fprintln(e.stderr, "push: known vulnerabilities were not looked up; --fail-on=critical, or 'mck audit', does")
+		return req, nil
+	}
+	report, err := audited(ctx, s.Vulnerabilities, all)
+	if err != nil {
+		return req, fmt.Errorf("%w. Nothing was pushed", err)
+	}
+	fmt.Fprintln(e.stderr, "push: "+report.Summary())
+	if err := tooBad(s.Vulnerabilities, report); err != nil {
+		var exit *exitError
+		errors.As(err, &exit)
+		return req, &exitError{exit.code, fmt.Errorf("%w. Nothing was pushed; 'mck audit' lists them", exit.err)}
+	}
+	return req, nil
 }
 
 // openRegistry finds out what kind of registry the settings mean, and how it is reached.

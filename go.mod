@@ -33,9 +33,8 @@ require (
 	github.com/emersion/go-smtp v0.25.1
 	github.com/in-toto/attestation v1.1.2
 	github.com/package-url/packageurl-go v0.1.7
+	github.com/pandatix/go-cvss v0.6.4
 )
-
-require github.com/pandatix/go-cvss v0.6.4 // indirect
 
 require (
 	github.com/cenkalti/backoff/v5 v5.0.3

@@ -563,6 +563,55 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg dryRun", err))
 				}
 			}
+			var probe []string
+			if inputArgs["probe"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probe"]), &probe)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probe", err))
+				}
+			}
+			var probeText string
+			if inputArgs["probeText"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeText"]), &probeText)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeText", err))
+				}
+			}
+			var probeBuild bool
+			if inputArgs["probeBuild"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeBuild"]), &probeBuild)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeBuild", err))
+				}
+			}
+			var probeTimeout string
+			if inputArgs["probeTimeout"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeTimeout"]), &probeTimeout)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeTimeout", err))
+				}
+			}
+			var probeAuth *dagger.Secret
+			if inputArgs["probeAuth"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeAuth"]), &probeAuth)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeAuth", err))
+				}
+			}
+			var probeTest []string
+			if inputArgs["probeTest"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeTest"]), &probeTest)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeTest", err))
+				}
+			}
+			var probeContinue bool
+			if inputArgs["probeContinue"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeContinue"]), &probeContinue)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeContinue", err))
+				}
+			}
 			var newRelicApiKey *dagger.Secret
 			if inputArgs["newRelicApiKey"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["newRelicApiKey"]), &newRelicApiKey)
@@ -626,7 +675,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Environment).Set(&parent, ctx, variables, container, console, taskTimeout, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, secret, plaintext, asJson)
+			return (*Environment).Set(&parent, ctx, variables, container, console, taskTimeout, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, probe, probeText, probeBuild, probeTimeout, probeAuth, probeTest, probeContinue, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, secret, plaintext, asJson)
 		case "Unset":
 			var parent Environment
 			err = json.Unmarshal(parentJSON, &parent)
@@ -773,6 +822,55 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg dryRun", err))
 				}
 			}
+			var probe []string
+			if inputArgs["probe"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probe"]), &probe)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probe", err))
+				}
+			}
+			var probeText string
+			if inputArgs["probeText"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeText"]), &probeText)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeText", err))
+				}
+			}
+			var probeBuild bool
+			if inputArgs["probeBuild"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeBuild"]), &probeBuild)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeBuild", err))
+				}
+			}
+			var probeTimeout string
+			if inputArgs["probeTimeout"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeTimeout"]), &probeTimeout)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeTimeout", err))
+				}
+			}
+			var probeAuth *dagger.Secret
+			if inputArgs["probeAuth"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeAuth"]), &probeAuth)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeAuth", err))
+				}
+			}
+			var probeTest []string
+			if inputArgs["probeTest"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeTest"]), &probeTest)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeTest", err))
+				}
+			}
+			var probeContinue bool
+			if inputArgs["probeContinue"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeContinue"]), &probeContinue)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeContinue", err))
+				}
+			}
 			var newRelicApiKey *dagger.Secret
 			if inputArgs["newRelicApiKey"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["newRelicApiKey"]), &newRelicApiKey)
@@ -822,7 +920,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Environment).Unset(&parent, ctx, names, container, console, taskTimeout, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, asJson)
+			return (*Environment).Unset(&parent, ctx, names, container, console, taskTimeout, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, probe, probeText, probeBuild, probeTimeout, probeAuth, probeTest, probeContinue, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, asJson)
 		default:
 			return nil, fmt.Errorf("unknown function %s", fnName)
 		}
@@ -1240,6 +1338,55 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg dryRun", err))
 				}
 			}
+			var probe []string
+			if inputArgs["probe"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probe"]), &probe)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probe", err))
+				}
+			}
+			var probeText string
+			if inputArgs["probeText"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeText"]), &probeText)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeText", err))
+				}
+			}
+			var probeBuild bool
+			if inputArgs["probeBuild"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeBuild"]), &probeBuild)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeBuild", err))
+				}
+			}
+			var probeTimeout string
+			if inputArgs["probeTimeout"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeTimeout"]), &probeTimeout)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeTimeout", err))
+				}
+			}
+			var probeAuth *dagger.Secret
+			if inputArgs["probeAuth"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeAuth"]), &probeAuth)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeAuth", err))
+				}
+			}
+			var probeTest []string
+			if inputArgs["probeTest"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeTest"]), &probeTest)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeTest", err))
+				}
+			}
+			var probeContinue bool
+			if inputArgs["probeContinue"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeContinue"]), &probeContinue)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeContinue", err))
+				}
+			}
 			var newRelicApiKey *dagger.Secret
 			if inputArgs["newRelicApiKey"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["newRelicApiKey"]), &newRelicApiKey)
@@ -1324,7 +1471,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Magecloudkit).Deploy(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, buildNum, from, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, env, secret, unset, plaintext, downgrade, asJson)
+			return (*Magecloudkit).Deploy(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, buildNum, from, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, probe, probeText, probeBuild, probeTimeout, probeAuth, probeTest, probeContinue, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, env, secret, unset, plaintext, downgrade, asJson)
 		case "Diff":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)
@@ -1513,6 +1660,55 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg dryRun", err))
 				}
 			}
+			var probe []string
+			if inputArgs["probe"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probe"]), &probe)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probe", err))
+				}
+			}
+			var probeText string
+			if inputArgs["probeText"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeText"]), &probeText)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeText", err))
+				}
+			}
+			var probeBuild bool
+			if inputArgs["probeBuild"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeBuild"]), &probeBuild)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeBuild", err))
+				}
+			}
+			var probeTimeout string
+			if inputArgs["probeTimeout"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeTimeout"]), &probeTimeout)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeTimeout", err))
+				}
+			}
+			var probeAuth *dagger.Secret
+			if inputArgs["probeAuth"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeAuth"]), &probeAuth)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeAuth", err))
+				}
+			}
+			var probeTest []string
+			if inputArgs["probeTest"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeTest"]), &probeTest)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeTest", err))
+				}
+			}
+			var probeContinue bool
+			if inputArgs["probeContinue"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeContinue"]), &probeContinue)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeContinue", err))
+				}
+			}
 			var newRelicApiKey *dagger.Secret
 			if inputArgs["newRelicApiKey"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["newRelicApiKey"]), &newRelicApiKey)
@@ -1597,7 +1793,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Magecloudkit).Diff(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, buildNum, from, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, env, secret, unset, plaintext, downgrade, asJson)
+			return (*Magecloudkit).Diff(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, buildNum, from, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, probe, probeText, probeBuild, probeTimeout, probeAuth, probeTest, probeContinue, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, env, secret, unset, plaintext, downgrade, asJson)
 		case "Env":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)
@@ -2073,6 +2269,41 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg dryRun", err))
 				}
 			}
+			var probe []string
+			if inputArgs["probe"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probe"]), &probe)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probe", err))
+				}
+			}
+			var probeText string
+			if inputArgs["probeText"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeText"]), &probeText)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeText", err))
+				}
+			}
+			var probeBuild bool
+			if inputArgs["probeBuild"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeBuild"]), &probeBuild)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeBuild", err))
+				}
+			}
+			var probeTimeout string
+			if inputArgs["probeTimeout"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeTimeout"]), &probeTimeout)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeTimeout", err))
+				}
+			}
+			var probeAuth *dagger.Secret
+			if inputArgs["probeAuth"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeAuth"]), &probeAuth)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeAuth", err))
+				}
+			}
 			var asJson bool
 			if inputArgs["asJson"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["asJson"]), &asJson)
@@ -2080,7 +2311,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Magecloudkit).Rollback(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, to, timeout, cacheFlush, by, dryRun, asJson)
+			return (*Magecloudkit).Rollback(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, to, timeout, cacheFlush, by, dryRun, probe, probeText, probeBuild, probeTimeout, probeAuth, asJson)
 		case "Run":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)
@@ -2395,6 +2626,55 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg dryRun", err))
 				}
 			}
+			var probe []string
+			if inputArgs["probe"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probe"]), &probe)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probe", err))
+				}
+			}
+			var probeText string
+			if inputArgs["probeText"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeText"]), &probeText)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeText", err))
+				}
+			}
+			var probeBuild bool
+			if inputArgs["probeBuild"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeBuild"]), &probeBuild)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeBuild", err))
+				}
+			}
+			var probeTimeout string
+			if inputArgs["probeTimeout"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeTimeout"]), &probeTimeout)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeTimeout", err))
+				}
+			}
+			var probeAuth *dagger.Secret
+			if inputArgs["probeAuth"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeAuth"]), &probeAuth)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeAuth", err))
+				}
+			}
+			var probeTest []string
+			if inputArgs["probeTest"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeTest"]), &probeTest)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeTest", err))
+				}
+			}
+			var probeContinue bool
+			if inputArgs["probeContinue"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeContinue"]), &probeContinue)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeContinue", err))
+				}
+			}
 			var newRelicApiKey *dagger.Secret
 			if inputArgs["newRelicApiKey"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["newRelicApiKey"]), &newRelicApiKey)
@@ -2479,7 +2759,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Magecloudkit).Verify(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, buildNum, from, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, env, secret, unset, plaintext, downgrade, asJson)
+			return (*Magecloudkit).Verify(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, buildNum, from, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, probe, probeText, probeBuild, probeTimeout, probeAuth, probeTest, probeContinue, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, env, secret, unset, plaintext, downgrade, asJson)
 		case "":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)

@@ -441,6 +441,34 @@ func (m *Magecloudkit) Deploy(
 	//
 	// +optional
 	dryRun bool,
+	// Address of the shop that must answer after the roll, as URL or SERVICE=URL (the first service's if none is named): its page, the build by /REVISION.txt, its style sheets.
+	//
+	// +optional
+	probe []string,
+	// Text that the page of a probe must have.
+	//
+	// +optional
+	probeText string,
+	// Ask /REVISION.txt of a probe's host which build answers.
+	//
+	// +default=true
+	probeBuild bool,
+	// For a probe to answer as it must.
+	//
+	// +default="1m"
+	probeTimeout string,
+	// User:password of HTTP Basic authentication that the probes' hosts are sent.
+	//
+	// +optional
+	probeAuth *dagger.Secret,
+	// Address of a load balancer's test listener that must answer before production traffic moves (BLUE_GREEN, LINEAR, CANARY), as URL or SERVICE=URL.
+	//
+	// +optional
+	probeTest []string,
+	// End a PAUSE before production traffic moves, once the test listener has answered.
+	//
+	// +optional
+	probeContinue bool,
 	// New Relic user key, for change tracking.
 	//
 	// +optional
@@ -517,6 +545,13 @@ func (m *Magecloudkit) Deploy(
 	c.number("keep-revisions", keepRevisions)
 	c.text("by", by)
 	c.on("dry-run", dryRun)
+	c.list("probe", probe)
+	c.text("probe-text", probeText)
+	c.off("probe-build", !probeBuild)
+	c.text("probe-timeout", probeTimeout)
+	c.secret("MCK_PROBE_AUTH", probeAuth)
+	c.list("probe-test", probeTest)
+	c.on("probe-continue", probeContinue)
 	c.secret("NEW_RELIC_API_KEY", newRelicApiKey)
 	c.variable("NEW_RELIC_ENTITY_GUID", newRelicEntityGuid)
 	c.secret("DATADOG_API_KEY", datadogApiKey)
@@ -593,6 +628,26 @@ func (m *Magecloudkit) Rollback(
 	//
 	// +optional
 	dryRun bool,
+	// Address of the shop that must answer after the roll, as URL or SERVICE=URL (the first service's if none is named): its page, the build by /REVISION.txt, its style sheets.
+	//
+	// +optional
+	probe []string,
+	// Text that the page of a probe must have.
+	//
+	// +optional
+	probeText string,
+	// Ask /REVISION.txt of a probe's host which build answers.
+	//
+	// +default=true
+	probeBuild bool,
+	// For a probe to answer as it must.
+	//
+	// +default="1m"
+	probeTimeout string,
+	// User:password of HTTP Basic authentication that the probes' hosts are sent.
+	//
+	// +optional
+	probeAuth *dagger.Secret,
 	// Print the result as one JSON document.
 	//
 	// +optional
@@ -612,6 +667,11 @@ func (m *Magecloudkit) Rollback(
 	c.off("cache-flush", !cacheFlush)
 	c.text("by", by)
 	c.on("dry-run", dryRun)
+	c.list("probe", probe)
+	c.text("probe-text", probeText)
+	c.off("probe-build", !probeBuild)
+	c.text("probe-timeout", probeTimeout)
+	c.secret("MCK_PROBE_AUTH", probeAuth)
 	c.on("json", asJson)
 	c.reports = true
 	return m.do(ctx, c)
@@ -727,6 +787,34 @@ func (m *Magecloudkit) Verify(
 	//
 	// +optional
 	dryRun bool,
+	// Address of the shop that must answer after the roll, as URL or SERVICE=URL (the first service's if none is named): its page, the build by /REVISION.txt, its style sheets.
+	//
+	// +optional
+	probe []string,
+	// Text that the page of a probe must have.
+	//
+	// +optional
+	probeText string,
+	// Ask /REVISION.txt of a probe's host which build answers.
+	//
+	// +default=true
+	probeBuild bool,
+	// For a probe to answer as it must.
+	//
+	// +default="1m"
+	probeTimeout string,
+	// User:password of HTTP Basic authentication that the probes' hosts are sent.
+	//
+	// +optional
+	probeAuth *dagger.Secret,
+	// Address of a load balancer's test listener that must answer before production traffic moves (BLUE_GREEN, LINEAR, CANARY), as URL or SERVICE=URL.
+	//
+	// +optional
+	probeTest []string,
+	// End a PAUSE before production traffic moves, once the test listener has answered.
+	//
+	// +optional
+	probeContinue bool,
 	// New Relic user key, for change tracking.
 	//
 	// +optional
@@ -803,6 +891,13 @@ func (m *Magecloudkit) Verify(
 	c.number("keep-revisions", keepRevisions)
 	c.text("by", by)
 	c.on("dry-run", dryRun)
+	c.list("probe", probe)
+	c.text("probe-text", probeText)
+	c.off("probe-build", !probeBuild)
+	c.text("probe-timeout", probeTimeout)
+	c.secret("MCK_PROBE_AUTH", probeAuth)
+	c.list("probe-test", probeTest)
+	c.on("probe-continue", probeContinue)
 	c.secret("NEW_RELIC_API_KEY", newRelicApiKey)
 	c.variable("NEW_RELIC_ENTITY_GUID", newRelicEntityGuid)
 	c.secret("DATADOG_API_KEY", datadogApiKey)
@@ -924,6 +1019,34 @@ func (m *Magecloudkit) Diff(
 	//
 	// +optional
 	dryRun bool,
+	// Address of the shop that must answer after the roll, as URL or SERVICE=URL (the first service's if none is named): its page, the build by /REVISION.txt, its style sheets.
+	//
+	// +optional
+	probe []string,
+	// Text that the page of a probe must have.
+	//
+	// +optional
+	probeText string,
+	// Ask /REVISION.txt of a probe's host which build answers.
+	//
+	// +default=true
+	probeBuild bool,
+	// For a probe to answer as it must.
+	//
+	// +default="1m"
+	probeTimeout string,
+	// User:password of HTTP Basic authentication that the probes' hosts are sent.
+	//
+	// +optional
+	probeAuth *dagger.Secret,
+	// Address of a load balancer's test listener that must answer before production traffic moves (BLUE_GREEN, LINEAR, CANARY), as URL or SERVICE=URL.
+	//
+	// +optional
+	probeTest []string,
+	// End a PAUSE before production traffic moves, once the test listener has answered.
+	//
+	// +optional
+	probeContinue bool,
 	// New Relic user key, for change tracking.
 	//
 	// +optional
@@ -1000,6 +1123,13 @@ func (m *Magecloudkit) Diff(
 	c.number("keep-revisions", keepRevisions)
 	c.text("by", by)
 	c.on("dry-run", dryRun)
+	c.list("probe", probe)
+	c.text("probe-text", probeText)
+	c.off("probe-build", !probeBuild)
+	c.text("probe-timeout", probeTimeout)
+	c.secret("MCK_PROBE_AUTH", probeAuth)
+	c.list("probe-test", probeTest)
+	c.on("probe-continue", probeContinue)
 	c.secret("NEW_RELIC_API_KEY", newRelicApiKey)
 	c.variable("NEW_RELIC_ENTITY_GUID", newRelicEntityGuid)
 	c.secret("DATADOG_API_KEY", datadogApiKey)
@@ -1104,6 +1234,34 @@ func (e *Environment) Set(
 	//
 	// +optional
 	dryRun bool,
+	// Address of the shop that must answer after the roll, as URL or SERVICE=URL (the first service's if none is named): its page, the build by /REVISION.txt, its style sheets.
+	//
+	// +optional
+	probe []string,
+	// Text that the page of a probe must have.
+	//
+	// +optional
+	probeText string,
+	// Ask /REVISION.txt of a probe's host which build answers.
+	//
+	// +default=true
+	probeBuild bool,
+	// For a probe to answer as it must.
+	//
+	// +default="1m"
+	probeTimeout string,
+	// User:password of HTTP Basic authentication that the probes' hosts are sent.
+	//
+	// +optional
+	probeAuth *dagger.Secret,
+	// Address of a load balancer's test listener that must answer before production traffic moves (BLUE_GREEN, LINEAR, CANARY), as URL or SERVICE=URL.
+	//
+	// +optional
+	probeTest []string,
+	// End a PAUSE before production traffic moves, once the test listener has answered.
+	//
+	// +optional
+	probeContinue bool,
 	// New Relic user key, for change tracking.
 	//
 	// +optional
@@ -1161,6 +1319,13 @@ func (e *Environment) Set(
 	c.number("keep-revisions", keepRevisions)
 	c.text("by", by)
 	c.on("dry-run", dryRun)
+	c.list("probe", probe)
+	c.text("probe-text", probeText)
+	c.off("probe-build", !probeBuild)
+	c.text("probe-timeout", probeTimeout)
+	c.secret("MCK_PROBE_AUTH", probeAuth)
+	c.list("probe-test", probeTest)
+	c.on("probe-continue", probeContinue)
 	c.secret("NEW_RELIC_API_KEY", newRelicApiKey)
 	c.variable("NEW_RELIC_ENTITY_GUID", newRelicEntityGuid)
 	c.secret("DATADOG_API_KEY", datadogApiKey)
@@ -1263,6 +1428,34 @@ func (e *Environment) Unset(
 	//
 	// +optional
 	dryRun bool,
+	// Address of the shop that must answer after the roll, as URL or SERVICE=URL (the first service's if none is named): its page, the build by /REVISION.txt, its style sheets.
+	//
+	// +optional
+	probe []string,
+	// Text that the page of a probe must have.
+	//
+	// +optional
+	probeText string,
+	// Ask /REVISION.txt of a probe's host which build answers.
+	//
+	// +default=true
+	probeBuild bool,
+	// For a probe to answer as it must.
+	//
+	// +default="1m"
+	probeTimeout string,
+	// User:password of HTTP Basic authentication that the probes' hosts are sent.
+	//
+	// +optional
+	probeAuth *dagger.Secret,
+	// Address of a load balancer's test listener that must answer before production traffic moves (BLUE_GREEN, LINEAR, CANARY), as URL or SERVICE=URL.
+	//
+	// +optional
+	probeTest []string,
+	// End a PAUSE before production traffic moves, once the test listener has answered.
+	//
+	// +optional
+	probeContinue bool,
 	// New Relic user key, for change tracking.
 	//
 	// +optional
@@ -1312,6 +1505,13 @@ func (e *Environment) Unset(
 	c.number("keep-revisions", keepRevisions)
 	c.text("by", by)
 	c.on("dry-run", dryRun)
+	c.list("probe", probe)
+	c.text("probe-text", probeText)
+	c.off("probe-build", !probeBuild)
+	c.text("probe-timeout", probeTimeout)
+	c.secret("MCK_PROBE_AUTH", probeAuth)
+	c.list("probe-test", probeTest)
+	c.on("probe-continue", probeContinue)
 	c.secret("NEW_RELIC_API_KEY", newRelicApiKey)
 	c.variable("NEW_RELIC_ENTITY_GUID", newRelicEntityGuid)
 	c.secret("DATADOG_API_KEY", datadogApiKey)

@@ -153,6 +153,13 @@ dagger-deploy = $(call flag,--cluster,MCK_CLUSTER ECS_CLUSTER) \
 	$(call flag,--keep-revisions,MCK_DEREGISTER_BEYOND) \
 	$(call flag,--by,MCK_BY CIRCLE_USERNAME GITHUB_ACTOR) \
 	$(call flag,--dry-run,MCK_DRY_RUN) \
+	$(call flag,--probe,MCK_PROBE) \
+	$(call flag,--probe-text,MCK_PROBE_TEXT) \
+	$(call flag,--probe-build,MCK_PROBE_BUILD) \
+	$(call flag,--probe-timeout,MCK_PROBE_TIMEOUT) \
+	$(call secret,--probe-auth,MCK_PROBE_AUTH) \
+	$(call flag,--probe-test,MCK_PROBE_TEST) \
+	$(call flag,--probe-continue,MCK_PROBE_CONTINUE) \
 	$(call secret,--new-relic-api-key,NEW_RELIC_API_KEY) \
 	$(call flag,--new-relic-entity-guid,NEW_RELIC_ENTITY_GUID) \
 	$(call secret,--datadog-api-key,DATADOG_API_KEY DD_API_KEY) \
@@ -175,7 +182,12 @@ dagger-rollback = $(call flag,--cluster,MCK_CLUSTER ECS_CLUSTER) \
 	$(call flag,--timeout,MCK_TIMEOUT) \
 	$(call flag,--cache-flush,MCK_CACHE_FLUSH) \
 	$(call flag,--by,MCK_BY CIRCLE_USERNAME GITHUB_ACTOR) \
-	$(call flag,--dry-run,MCK_DRY_RUN)
+	$(call flag,--dry-run,MCK_DRY_RUN) \
+	$(call flag,--probe,MCK_PROBE) \
+	$(call flag,--probe-text,MCK_PROBE_TEXT) \
+	$(call flag,--probe-build,MCK_PROBE_BUILD) \
+	$(call flag,--probe-timeout,MCK_PROBE_TIMEOUT) \
+	$(call secret,--probe-auth,MCK_PROBE_AUTH)
 
 host-rollback = $(call flag,--to,TO)
 
@@ -207,6 +219,13 @@ dagger-verify = $(call flag,--cluster,MCK_CLUSTER ECS_CLUSTER) \
 	$(call flag,--keep-revisions,MCK_DEREGISTER_BEYOND) \
 	$(call flag,--by,MCK_BY CIRCLE_USERNAME GITHUB_ACTOR) \
 	$(call flag,--dry-run,MCK_DRY_RUN) \
+	$(call flag,--probe,MCK_PROBE) \
+	$(call flag,--probe-text,MCK_PROBE_TEXT) \
+	$(call flag,--probe-build,MCK_PROBE_BUILD) \
+	$(call flag,--probe-timeout,MCK_PROBE_TIMEOUT) \
+	$(call secret,--probe-auth,MCK_PROBE_AUTH) \
+	$(call flag,--probe-test,MCK_PROBE_TEST) \
+	$(call flag,--probe-continue,MCK_PROBE_CONTINUE) \
 	$(call secret,--new-relic-api-key,NEW_RELIC_API_KEY) \
 	$(call flag,--new-relic-entity-guid,NEW_RELIC_ENTITY_GUID) \
 	$(call secret,--datadog-api-key,DATADOG_API_KEY DD_API_KEY) \
@@ -243,6 +262,13 @@ dagger-diff = $(call flag,--cluster,MCK_CLUSTER ECS_CLUSTER) \
 	$(call flag,--keep-revisions,MCK_DEREGISTER_BEYOND) \
 	$(call flag,--by,MCK_BY CIRCLE_USERNAME GITHUB_ACTOR) \
 	$(call flag,--dry-run,MCK_DRY_RUN) \
+	$(call flag,--probe,MCK_PROBE) \
+	$(call flag,--probe-text,MCK_PROBE_TEXT) \
+	$(call flag,--probe-build,MCK_PROBE_BUILD) \
+	$(call flag,--probe-timeout,MCK_PROBE_TIMEOUT) \
+	$(call secret,--probe-auth,MCK_PROBE_AUTH) \
+	$(call flag,--probe-test,MCK_PROBE_TEST) \
+	$(call flag,--probe-continue,MCK_PROBE_CONTINUE) \
 	$(call secret,--new-relic-api-key,NEW_RELIC_API_KEY) \
 	$(call flag,--new-relic-entity-guid,NEW_RELIC_ENTITY_GUID) \
 	$(call secret,--datadog-api-key,DATADOG_API_KEY DD_API_KEY) \

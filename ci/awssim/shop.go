@@ -20,8 +20,7 @@ func (w *World) Listener(cluster, service string, test bool) http.Handler {
 		w.mu.Lock()
 		w.catchUp()
 		image := w.ecs.Serving(cluster, service, test)
-		w.visits++
-		s := shop{build: buildOf(image), facts: w.behaviors.Facts, visit: w.visits}
+		s := shop{build: w.buildOf(image), facts: w.behaviors.Facts, page: func() int { w.pages++; return w.pages }}
 		status, kind, body := s.answer(r.URL.Path)
 		w.mu.Unlock()
 		rw.Header().Set("Content-Type", kind)
@@ -31,19 +30,19 @@ func (w *World) Listener(cluster, service string, test bool) http.Handler {
 }
 
 // buildOf is the tag of an image; empty: it has none.
-func buildOf(image string) string {
-	name, _, _ := strings.Cut(image, "@")
+func (w *World) buildOf(image string) string {
+	name, digest, _ := strings.Cut(image, "@")
 	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
 		return name[i+1:]
 	}
-	return ""
+	return w.registry.TagOf(name[strings.IndexByte(name, '/')+1:], digest)
 }
 
 // shop is the shop of one build, asked once.
 type shop struct {
 	build string
 	facts map[string]string
-	visit int
+	page  func() int // counts the pages
 }
 
 const html, text = "text/html; charset=UTF-8", "text/plain; charset=UTF-8"
@@ -51,10 +50,10 @@ const html, text = "text/html; charset=UTF-8", "text/plain; charset=UTF-8"
 func (s shop) answer(path string) (status int, kind, body string) {
 	const sheet = "/frontend/Magento/luma/en_US/css/styles.css"
 	fact := func(name string) string { return s.facts["shop:"+s.build+name] }
-	number := func(fact string, std int) int {
-		status, every := std, 1
-		if n, _ := fmt.Sscanf(fact, "%d every %d", &status, &every); n == 0 || every > 1 && s.visit%every != 0 {
-			return std
+	number := func(fact string) int {
+		status, every := http.StatusOK, 1
+		if n, _ := fmt.Sscanf(fact, "%d every %d", &status, &every); n == 2 && s.page()%every != 0 {
+			return http.StatusOK
 		}
 		return status
 	}
@@ -71,14 +70,14 @@ func (s shop) answer(path string) (status int, kind, body string) {
 		}
 		return http.StatusOK, text, "build " + build + "\n"
 	case strings.HasPrefix(path, "/static/") && strings.HasSuffix(path, sheet):
-		if status := number(fact(":styles"), http.StatusOK); status != http.StatusOK {
+		if status := number(fact(":styles")); status != http.StatusOK {
 			return status, html, "<html><h1>Not Found</h1></html>"
 		}
 		return http.StatusOK, "text/css", "body{}"
 	case strings.HasPrefix(path, "/static/"):
 		return http.StatusNotFound, html, "<html><h1>404 Not Found</h1></html>"
 	}
-	if status := number(fact(""), http.StatusOK); status != http.StatusOK {
+	if status := number(fact("")); status != http.StatusOK {
 		return status, html, "<html><h1>There has been an error processing your request</h1></html>"
 	}
 	page := fact(":page")

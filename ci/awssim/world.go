@@ -52,7 +52,7 @@ type World struct {
 	readLag   time.Duration
 	calls     []Call
 	observers []func(Call)
-	visits    int // that listeners were paid
+	pages     int // that were asked for at listeners where only some fail
 }
 
 // New makes a world. An error names what is wrong with the topology.

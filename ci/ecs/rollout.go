@@ -32,6 +32,9 @@ const (
 	TimedOut Verdict = "timed out"
 	// Interrupted: nobody is waiting for it any more. ECS carries on by itself.
 	Interrupted Verdict = "interrupted"
+	// Rejected: ECS goes on with it, and our own check at one of its stages says
+	// that it is no good.
+	Rejected Verdict = "rejected"
 )
 
 // Done reports whether the verdict is one that ECS gave, rather than the end
@@ -137,6 +140,9 @@ type Follower struct {
 	Random func() float64
 	// All waits for every deployment, even after one has failed.
 	All bool
+	// Check, if not nil, is asked after every look about a deployment that moves
+	// traffic and has no verdict yet. Its error is why it is [Rejected].
+	Check func(ctx context.Context, service string, at Stage) error
 
 	blind bool // service deployments may not be read
 }
@@ -212,7 +218,7 @@ func (f *Follower) pending(states []*following) (open []*following, failed bool)
 		switch s.out.Verdict {
 		case "":
 			open = append(open, s)
-		case Failed, RolledBack:
+		case Failed, RolledBack, Rejected:
 			failed = !f.All
 		}
 	}
@@ -267,6 +273,7 @@ func (f *Follower) look(ctx context.Context, cluster string, open []*following) 
 			}
 			s.missing = 0
 			f.judge(ctx, cluster, s, &out.Services[i])
+			f.check(ctx, s)
 		}
 	}
 	return errors.Join(errs...)

@@ -36,8 +36,8 @@ func (s Stage) String() string {
 	return text
 }
 
-// shifts says that a service is deployed by moving traffic.
-func shifts(svc *types.Service) bool {
+// Shifts says that a service is deployed by moving traffic.
+func Shifts(svc *types.Service) bool {
 	c := svc.DeploymentConfiguration
 	return c != nil && c.Strategy != "" && c.Strategy != types.DeploymentStrategyRolling
 }
@@ -50,7 +50,7 @@ func (f *Follower) stages(ctx context.Context, chunk []*following, services []ty
 	for i := range services {
 		svc := &services[i]
 		for _, s := range chunk {
-			if aws.ToString(svc.ServiceName) == s.out.Service && shifts(svc) && svc.CurrentServiceDeployment != nil {
+			if aws.ToString(svc.ServiceName) == s.out.Service && Shifts(svc) && svc.CurrentServiceDeployment != nil {
 				byARN[*svc.CurrentServiceDeployment] = s
 				arns = append(arns, *svc.CurrentServiceDeployment)
 			}
@@ -70,6 +70,16 @@ func (f *Follower) stages(ctx context.Context, chunk []*following, services []ty
 		if s := byARN[aws.ToString(d.ServiceDeploymentArn)]; s != nil {
 			s.out.Stage = stageOf(d)
 		}
+	}
+}
+
+// check has a deployment checked that stands at a stage.
+func (f *Follower) check(ctx context.Context, s *following) {
+	if f.Check == nil || s.out.Verdict != "" || s.out.Stage.Name == "" {
+		return
+	}
+	if err := f.Check(ctx, s.out.Service, s.out.Stage); err != nil && ctx.Err() == nil {
+		s.end(Rejected, err.Error(), f.Clock.Now())
 	}
 }
 

@@ -226,6 +226,7 @@ func (a *asking) get(address string) (page.Answer, error) {
 	if err != nil {
 		return page.Answer{}, err
 	}
+	req.Header.Set("User-Agent", "mck (release probe)")
 	asked, err := url.Parse(a.URL)
 	if err != nil {
 		return page.Answer{}, err

@@ -14,8 +14,11 @@ type act struct {
 	markers []Marker
 	mark    *MarkerInfo // what the markers were told, if they were
 
-	migrated bool // setup:upgrade ended with success
-	touched  bool // setup:upgrade was started
+	askings  map[string]*asking // of the shop, by when and what
+	flushed  bool               // the cache, by this run
+	wentBack bool               // the services that had moved are back on what they ran before
+	migrated bool               // setup:upgrade ended with success
+	touched  bool               // setup:upgrade was started
 	// upgrading is the task of a setup:upgrade whose end this run has not seen: cron
 	// stays off, and who runs the same command again waits for it.
 	upgrading string
@@ -37,9 +40,12 @@ func (a *act) conclude(ctx context.Context, ends Verdict, end *stop) *Result {
 			verdict = Incomplete
 		}
 	}
+	if a.wentBack && ctx.Err() == nil {
+		_ = a.askShop(ctx, askedReturn) // the state tells
+	}
 	a.markEnd(ctx, verdict, reason)
 	a.collect()
-	a.res.State = a.state()
+	a.res.State = append(a.state(), a.shopState(verdict)...)
 	return a.finish(a.res, verdict, reason)
 }
 

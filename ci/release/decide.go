@@ -158,6 +158,7 @@ var (
 	rulesForward = []rule{
 		{ecs.Failed, RolledBack, true},
 		{ecs.RolledBack, RolledBack, true},
+		{ecs.Rejected, RolledBack, true},
 		{ecs.Superseded, Superseded, false},
 		{ecs.TimedOut, TimedOut, true},
 		{ecs.Interrupted, Interrupted, false},

@@ -1,6 +1,7 @@
 package release
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -82,14 +83,15 @@ func (s *session) read(ctx context.Context, ref ecs.Reference, id ecrtypes.Image
 	return m, &config, nil
 }
 
-// platforms are those that an image is for: an index lists them, a single
-// image says it in its configuration.
-func (s *session) platforms(ctx context.Context, ref ecs.Reference, digest string) ([]string, error) {
+// says is what an image says of itself: the platforms that it is for, which an index
+// lists and a single image has in its configuration, and the build that it is of;
+// empty: it does not say.
+func (s *session) says(ctx context.Context, ref ecs.Reference, digest string) (platforms []string, build string, err error) {
 	m, config, err := s.read(ctx, ref, ecrtypes.ImageIdentifier{ImageDigest: aws.String(digest)})
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	var platforms []string
+	build = m.Annotations[labelVersion]
 	for _, e := range m.Manifests {
 		if e.Platform.OS == "" || e.Platform.OS == "unknown" { // an attestation
 			continue
@@ -98,8 +100,9 @@ func (s *session) platforms(ctx context.Context, ref ecs.Reference, digest strin
 	}
 	if config != nil {
 		platforms = append(platforms, joinPlatform(config.OS, config.Architecture, config.Variant))
+		build = cmp.Or(build, config.Config.Labels[labelVersion])
 	}
-	return platforms, nil
+	return platforms, build, nil
 }
 
 // commitOf reads the commit that an image was built from, or "".
@@ -190,6 +193,9 @@ func (s *session) fetchConfig(ctx context.Context, url string) (imageConfig, err
 	return config, nil
 }
 
-// labelRevision is where images keep the commit that they were built from
+// Where images keep the commit that they were built from and their build's number
 // (OCI image specification, annotations).
-const labelRevision = "org.opencontainers.image.revision"
+const (
+	labelRevision = "org.opencontainers.image.revision"
+	labelVersion  = "org.opencontainers.image.version"
+)

@@ -45,6 +45,7 @@ func (a *act) goBack(ctx context.Context, verdict Verdict, reason string) error 
 			end.failures = append(end.failures, fmt.Sprintf(sayReturnEnded, o.Service, o.Verdict, o.Reason))
 		}
 	}
+	a.wentBack = len(end.failures) == 0 && !end.superseded
 	return end.verdict(verdict, reason)
 }
 
@@ -137,7 +138,7 @@ func (a *act) back(ctx context.Context, p *service, why string) (types.Deploymen
 		if sameRevision(aws.ToString(d.TaskDefinition), p.prior) || !sameRevision(aws.ToString(d.TaskDefinition), p.rev.target) {
 			return d, "by ECS", nil
 		}
-	case ecs.TimedOut, ecs.Interrupted:
+	case ecs.TimedOut, ecs.Interrupted, ecs.Rejected:
 		// Still in flight: stopping it works without a circuit breaker too.
 		d, err := a.stopDeployment(ctx, p)
 		if err == nil {

@@ -82,8 +82,11 @@ func (v *survey) inspectImage(ctx context.Context, ref ecs.Reference, move ecs.M
 		v.refuse(subject, doWaitForRestore, sayBeingRestored)
 		return im.Digest
 	}
-	platforms, err := v.platforms(ctx, ref, im.Digest)
+	platforms, build, err := v.says(ctx, ref, im.Digest)
 	im.Platforms = platforms
+	if build != "" {
+		v.builtAs = build
+	}
 	v.res.Images = append(v.res.Images, im)
 	switch {
 	case err != nil:

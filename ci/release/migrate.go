@@ -31,20 +31,23 @@ func (a *act) runner() *ecs.Runner {
 	}
 }
 
-// oneOff is a task on the first service's new revision, with that service's
-// network and launch settings.
+// oneOff is a task on the first service's new revision, or on the one that it has
+// returned to, with that service's network and launch settings.
 func (a *act) oneOff(command []string, startedBy string) (ecs.OneOff, error) {
 	web := a.services[0]
-	containers := web.rev.containers()
+	revision, containers := web.rev.target, web.rev.containers()
+	if a.wentBack {
+		revision, containers = web.prior, web.rev.before.TaskDefinition.ContainerDefinitions
+	}
 	container, err := taskContainer(a.req.TaskContainer, containers, a.own)
 	if err != nil {
-		return ecs.OneOff{}, fmt.Errorf("task definition %s: %w", ecs.RevisionName(web.rev.target), err)
+		return ecs.OneOff{}, fmt.Errorf("task definition %s: %w", ecs.RevisionName(revision), err)
 	}
 	sum := sha256.Sum256([]byte(strings.Join(append([]string{
-		a.req.Cluster, web.rev.target, startedBy, a.res.Started.UTC().Format("20060102T150405.000000000"),
+		a.req.Cluster, revision, startedBy, a.res.Started.UTC().Format("20060102T150405.000000000"),
 	}, command...), "\x00")))
 	return ecs.OneOff{
-		Cluster: a.req.Cluster, TaskDefinition: web.rev.target, Containers: containers, Container: container,
+		Cluster: a.req.Cluster, TaskDefinition: revision, Containers: containers, Container: container,
 		Command: command, Env: []types.KeyValuePair{fastStartup}, Placement: ecs.PlacementOf(web.svc),
 		StartedBy: startedBy, ClientToken: "mck-" + hex.EncodeToString(sum[:16]), Timeout: a.req.TaskTimeout,
 	}, nil
@@ -212,7 +215,7 @@ func (a *act) upgrade(ctx context.Context, running string) error {
 	return halt(MigrationFailed, sayUpgradeFailed, name, end.Verdict, end.Reason)
 }
 
-// flushCache flushes Magento's cache once, on the new revision.
+// flushCache flushes Magento's cache once, on the revision that the services run.
 func (a *act) flushCache(ctx context.Context) error {
 	if a.req.NoCacheFlush {
 		return fmt.Errorf(sayNotAskedFor, errSkipped)
@@ -226,6 +229,7 @@ func (a *act) flushCache(ctx context.Context) error {
 	case end.Verdict != ecs.TaskSucceeded:
 		return halt(Incomplete, sayCacheFailed, end.Verdict, end.Reason)
 	}
+	a.flushed = true
 	return nil
 }
 

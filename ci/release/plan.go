@@ -31,6 +31,7 @@ type plan struct {
 	crons    []*cronRule
 	revs     []*revision
 	own      []string // the store's own repositories
+	builtAs  string   // the build that the images say they are; empty: they do not say
 }
 
 // cronRule is one EventBridge rule that runs cron.
@@ -65,7 +66,8 @@ type service struct {
 	adopt bool   // a deployment of the target is in progress already
 
 	// Done.
-	res ServiceResult
+	late bool // its test listener was asked while production traffic moved
+	res  ServiceResult
 }
 
 // revision is a task definition and what is to become of it.

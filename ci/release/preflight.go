@@ -21,6 +21,7 @@ func (v *survey) forBuild(ctx context.Context) error {
 	v.planRevisions(ctx)
 	v.showChanges()
 	v.checkDeployments()
+	v.checkProbes()
 	v.checkDependencies(ctx)
 	return v.outcome(ctx)
 }

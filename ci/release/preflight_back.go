@@ -29,6 +29,7 @@ func (v *survey) forReturn(ctx context.Context) error {
 			p.prior = p.rev.target
 		}
 	}
+	v.checkProbes()
 	v.checkDependencies(ctx)
 	return v.outcome(ctx)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/magecloudkit/pipeline/ci/ecs"
+	"github.com/magecloudkit/pipeline/ci/probe"
 )
 
 // Deploy releases a build. The request must have passed its Check.
@@ -18,6 +19,7 @@ func (r *Releaser) Deploy(ctx context.Context, req Request) *Result {
 			{"migration", a.migrate},
 			{"rollout", a.rollout},
 			{"cache", a.flushCache},
+			{"probe", a.probe},
 			{"cron", a.moveCron},
 			{"old revisions", a.deregisterOld},
 		}
@@ -33,6 +35,7 @@ func (r *Releaser) Rollback(ctx context.Context, req Request) *Result {
 			{"rollout", a.rolloutBack},
 			{"cache", a.flushCache},
 			{"cron", a.moveCron},
+			{"probe", a.probe},
 		}
 	}})
 }
@@ -45,6 +48,7 @@ func (r *Releaser) EnvChange(ctx context.Context, req Request) *Result {
 			{"revisions", a.register},
 			{"rollout", a.rollout},
 			{"cache", a.flushCache},
+			{"probe", a.probe},
 			{"cron", a.moveCron},
 		}
 	}})
@@ -117,6 +121,7 @@ type Releaser struct {
 	random  func() float64
 	notify  func(Note)
 	http    *http.Client
+	shop    probe.Client
 	markers []Marker
 	renew   func(context.Context) error
 	tries   int
@@ -136,6 +141,8 @@ type Options struct {
 	// HTTP fetches image configurations from where ECR says they are. Without
 	// it the platform of an image that has only one is not checked.
 	HTTP *http.Client
+	// Shop asks the addresses of a request's probes.
+	Shop probe.Client
 	// Markers are told of the release. What they answer never changes the
 	// verdict.
 	Markers []Marker
@@ -148,7 +155,7 @@ type Options struct {
 func New(c Clients, o Options) *Releaser {
 	r := &Releaser{
 		Clients: c, clock: o.Clock, random: o.Random, notify: o.Notify,
-		http: o.HTTP, markers: o.Markers, renew: o.Renew, tries: o.Attempts,
+		http: o.HTTP, shop: o.Shop, markers: o.Markers, renew: o.Renew, tries: o.Attempts,
 	}
 	if r.clock == nil {
 		r.clock = ecs.WallClock{}

@@ -173,7 +173,7 @@ func TestNotes(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"preflight", "revisions", "migration", "rollout", "cache", "cron", "old revisions"}; !slices.Equal(steps, want) {
+	if want := []string{"preflight", "revisions", "migration", "rollout", "cache", "probe", "cron", "old revisions"}; !slices.Equal(steps, want) {
 		t.Errorf("steps %v", steps)
 	}
 	if !slices.Contains(log, "Schema creation/updates:") {

@@ -66,6 +66,7 @@ type Request struct {
 	// with an image of the store's own that is not nginx.
 	TaskContainer string
 	NoCacheFlush  bool
+	Probes        Probes
 
 	// Timeout is for the wait for all services together; TaskTimeout for one
 	// one-off task.
@@ -107,6 +108,9 @@ func (r Request) withDefaults() Request {
 	if r.Migrate == "" {
 		r.Migrate = MigrateAuto
 	}
+	if r.Probes.Timeout == 0 {
+		r.Probes.Timeout = DefaultProbeTimeout
+	}
 	if len(r.Console) == 0 {
 		r.Console = []string{"bin/magento"}
 	}
@@ -116,7 +120,7 @@ func (r Request) withDefaults() Request {
 // Check reports everything that is wrong with a request at once. It needs no
 // AWS.
 func (r Request) Check() error {
-	return errors.Join(slices.Concat(r.checkNames(), r.checkImages(), r.checkChoices(), r.checkNumbers(), []error{r.Edits.Check()})...)
+	return errors.Join(slices.Concat(r.checkNames(), r.checkImages(), r.checkChoices(), r.checkNumbers(), r.checkProbes(), []error{r.Edits.Check()})...)
 }
 
 // faults collects what is wrong.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/magecloudkit/pipeline/ci/ecs"
+	"github.com/magecloudkit/pipeline/ci/probe"
 )
 
 // Verdict is how a release ended. The set is closed.
@@ -152,6 +153,17 @@ type CronResult struct {
 	After   []string `json:"after,omitempty"`
 }
 
+// ProbeResult is what an address of the shop answered at one moment of a release.
+type ProbeResult struct {
+	Service string `json:"service"`
+	URL     string `json:"url"`
+	When    string `json:"when"` // "at the test listener", "with all traffic, during the bake time", "after the roll", "after the way back"
+	probe.Answer
+	Asked   int       `json:"asked"` // how often
+	Started time.Time `json:"started"`
+	Ended   time.Time `json:"ended"`
+}
+
 // Result is everything there is to say about a release. It is what --json
 // prints.
 type Result struct {
@@ -168,6 +180,7 @@ type Result struct {
 	Services  []ServiceResult `json:"services,omitempty"`
 	Tasks     []TaskResult    `json:"tasks,omitempty"`
 	Cron      []CronResult    `json:"cron,omitempty"`
+	Probes    []ProbeResult   `json:"probes,omitempty"`
 	Steps     []Step          `json:"steps"`
 	// State says, line by line, what is true now.
 	State   []string       `json:"state"`

@@ -205,6 +205,7 @@ func (a *act) awaitDeployment(ctx context.Context, service, revision, before str
 func (a *act) follow(ctx context.Context, targets []ecs.Target, timeout time.Duration) []ecs.Outcome {
 	f := a.follower()
 	f.All = !a.req.Rollback // nobody is kept waiting for a roll back
+	f.Check = a.atStage
 	return f.Follow(ctx, a.req.Cluster, targets, timeout)
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/magecloudkit/pipeline/ci/ecs"
+	"github.com/magecloudkit/pipeline/ci/probe"
 )
 
 // session is one operation's way to AWS, and to whoever watches. It knows nothing of
@@ -15,6 +16,7 @@ import (
 type session struct {
 	Clients
 	http   *http.Client
+	shop   probe.Client
 	clock  ecs.Clock
 	random func() float64
 	caller *ecs.Caller
@@ -29,7 +31,7 @@ type session struct {
 
 func (r *Releaser) session() *session {
 	s := &session{
-		Clients: r.Clients, http: r.http, clock: r.clock, random: r.random, notify: r.notify, outOfReach: map[string]error{},
+		Clients: r.Clients, http: r.http, shop: r.shop, clock: r.clock, random: r.random, notify: r.notify, outOfReach: map[string]error{},
 	}
 	options := []ecs.CallerOption{
 		ecs.WithAttempts(r.tries),

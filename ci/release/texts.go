@@ -182,6 +182,32 @@ const (
 	sayNotStopped              = "service %s: the deployment in progress cannot be stopped (%v); deploying %s"
 )
 
+// Of the shop.
+const (
+	sayNoProber          = "this program has no way to ask the shop"
+	doLeaveOutProbeTest  = "leave --probe-test out"
+	sayRollsWithoutTest  = "replaces its tasks one by one (ROLLING), so there is nothing to ask before traffic moves"
+	sayNoTestListener    = "has no load balancer with a test listener rule"
+	doPauseHook          = "a lifecycle hook of type PAUSE at POST_TEST_TRAFFIC_SHIFT, and --probe-continue"
+	sayNothingHolds      = "moves production traffic without waiting for an answer of its test listener"
+	sayProbeAgain        = "%s; asking again"
+	sayProbeOK           = "%s answers: %s, %s"
+	sayProbeWrong        = "service %s does not answer as it must, %s: %s%s"
+	sayNowAndThen        = ", now and then"
+	sayProbeInterrupted  = "the services run the build; interrupted while the shop was asked"
+	sayReturnedAndFails  = "the services run the earlier build, and %v"
+	sayRanAndFails       = "%v; it ran this build before, so nothing was rolled back (rollback returns to the build before)"
+	sayTestedLate        = "service %s: its test listener answers, and was asked when production traffic was moving already (%g%%)"
+	sayContinued         = "service %s: continued from its pause at %s"
+	sayNotContinued      = "service %s is paused, and cannot be continued: %v"
+	sayShopAnswers       = "shop %s: answers: %s; asked %s"
+	sayShopFails         = "shop: DOES NOT ANSWER as it must: %s%s; asked %s"
+	sayShopNotAsked      = "shop: not asked whether it answers, since no --probe is given; that its tasks count as healthy is all that is known"
+	sayServiceNotAsked   = "service %s: not asked whether it answers, since no --probe is given for it"
+	sayEndedBeforeAsking = "service %s: not asked whether it answers, since the release ended before"
+	sayTestNotAsked      = "service %s: its test listener was not asked: it was not seen at a stage at which that leads to the new tasks"
+)
+
 // Of cron.
 const (
 	doCheckCronRule             = "check --cron-rule; a rule on another bus is written BUS/NAME"

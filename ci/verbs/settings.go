@@ -127,6 +127,8 @@ type Release struct {
 	KeepRevisions     int           `env:"MCK_DEREGISTER_BEYOND" flag:"keep-revisions" doc:"deregister older revisions than the newest so many; 0 keeps all"`
 	By                string        `env:"MCK_BY" or:"CIRCLE_USERNAME,GITHUB_ACTOR" flag:"by" doc:"who releases; AWS is asked if not set"`
 	DryRun            bool          `env:"MCK_DRY_RUN" flag:"dry-run" doc:"say what would be done, and do nothing"`
+	Shop
+	TestListener
 
 	// Who is told of a release. CircleCI's markers are set by the program circleci of its jobs, which no container has.
 	NewRelicKey    config.Secret `env:"NEW_RELIC_API_KEY" doc:"New Relic user key, for change tracking"`
@@ -170,6 +172,7 @@ type Rollback struct {
 	CacheFlush bool          `env:"MCK_CACHE_FLUSH,default=true" flag:"cache-flush" doc:"flush Magento's cache after the roll"`
 	By         string        `env:"MCK_BY" or:"CIRCLE_USERNAME,GITHUB_ACTOR" flag:"by" doc:"who does this; AWS is asked if not set"`
 	DryRun     bool          `env:"MCK_DRY_RUN" flag:"dry-run" doc:"say what would be done, and do nothing"`
+	Shop
 	Output
 }
 

@@ -51,6 +51,8 @@ func releaseRequest(s verbs.Release) release.Request {
 		r.Breaker = release.Breaker(s.CircuitBreaker)
 	}
 	r.Force, r.Rollback, r.KeepRevisions, r.By, r.DryRun = s.Force, s.Rollback, s.KeepRevisions, s.By, s.DryRun
+	r.Probes = shopProbes(s.Shop)
+	r.Probes.Test, r.Probes.Continue = parseProbes(s.ProbeTest), s.ProbeContinue
 	return r
 }
 
@@ -199,6 +201,7 @@ func printNote(w io.Writer, n release.Note, at time.Duration) {
 // connection is what a verb may ask for beside the settings.
 type connection struct {
 	change  func(*aws.Config)
+	shop    verbs.Shop
 	markers func(*http.Client) []release.Marker
 	notify  func(release.Note)
 }
@@ -220,6 +223,9 @@ func newReleaser(ctx context.Context, e *env, s config.AWS, c connection) (*rele
 	o := release.Options{Notify: c.notify, HTTP: client, Renew: release.Renewer(cfg), Attempts: s.MaxAttempts}
 	if o.Notify == nil {
 		o.Notify = notes(e)
+	}
+	if o.Shop, err = shopClient(c.shop, s.CABundle); err != nil {
+		return nil, err
 	}
 	if c.markers != nil {
 		o.Markers = c.markers(client)
@@ -283,7 +289,7 @@ func runRelease(ctx context.Context, e *env, s verbs.Release, r release.Request,
 	if err := out.check(); err != nil {
 		return err
 	}
-	releaser, err := newReleaser(ctx, e, s.AWS, connection{notify: out.notes(e), change: change, markers: func(c *http.Client) []release.Marker { return markers(s, c) }})
+	releaser, err := newReleaser(ctx, e, s.AWS, connection{notify: out.notes(e), change: change, shop: s.Shop, markers: func(c *http.Client) []release.Marker { return markers(s, c) }})
 	if err != nil {
 		return err
 	}
@@ -295,7 +301,8 @@ func newRollbackCommand(e *env) *cobra.Command {
 		r := targetRequest(s.Target)
 		fillTask(&r, s.Task)
 		r.Build, r.Timeout, r.NoCacheFlush, r.By, r.DryRun = s.To, s.Timeout, !s.CacheFlush, s.By, s.DryRun
-		return runRelease(cmd.Context(), e, verbs.Release{Target: s.Target}, r, output{Output: s.Output}, nil, (*release.Releaser).Rollback)
+		r.Probes = shopProbes(s.Shop)
+		return runRelease(cmd.Context(), e, verbs.Release{Target: s.Target, Shop: s.Shop}, r, output{Output: s.Output}, nil, (*release.Releaser).Rollback)
 	})
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/magecloudkit/pipeline/ci/awssim"
+	"github.com/magecloudkit/pipeline/ci/probe"
 	"github.com/magecloudkit/pipeline/ci/release"
 )
 
@@ -28,7 +29,7 @@ type Scenario struct {
 	Events   []awssim.Intervention // what somebody else does meanwhile
 	Facts    map[string]string
 	ReadLag  time.Duration
-	SignalOn string // the release is interrupted when this call ("ecs:RunTask") has been carried out
+	SignalOn string // the release is interrupted when this call ("ecs:RunTask"), or a visit of the shop, has been carried out
 	SignalAt int    // the how many-th; 0 is the first
 	// Crash makes the interrupted release end without another call getting
 	// through, as if it had been killed.
@@ -87,6 +88,8 @@ type Stage struct {
 	Request release.Request
 	// Start is what there was before the release.
 	Start State
+
+	visited func() // is told of every request to a shop; may be nil
 }
 
 // Outcome is how one scenario went.
@@ -231,7 +234,7 @@ func (s Scenario) play(ctx context.Context, stage *Stage, deploy Verb, notify fu
 	defer cancel()
 	seen, dead := 0, new(atomic.Bool)
 	armed := true
-	stage.World.Observe(func(c awssim.Call) {
+	observe := func(c awssim.Call) {
 		if !armed || c.Op != s.SignalOn {
 			return
 		}
@@ -240,7 +243,10 @@ func (s Scenario) play(ctx context.Context, stage *Stage, deploy Verb, notify fu
 			cancel()
 			dead.Store(s.Crash)
 		}
-	})
+	}
+	stage.World.Observe(observe)
+	stage.visited = func() { observe(awssim.Call{Op: visit}) }
+	defer func() { stage.visited = nil }()
 	r := s.releaser(stage, deadable{stage.World.Transport(), dead}, notify)
 	res := deploy(r, ctx, stage.Request)
 	if seen == 0 {
@@ -295,7 +301,7 @@ func (s Scenario) releaser(stage *Stage, transport http.RoundTripper, notify fun
 	client := &http.Client{Transport: transport}
 	cfg := stage.World.ClientConfig()
 	cfg.HTTPClient = client
-	o := release.Options{Clock: stage.World.Clock(), Random: func() float64 { return 0.5 }, Notify: notify, HTTP: client, Markers: s.Markers}
+	o := release.Options{Clock: stage.World.Clock(), Random: func() float64 { return 0.5 }, Notify: notify, HTTP: client, Shop: probe.Client{HTTP: &http.Client{Transport: visitors{stage}}}, Markers: s.Markers}
 	if s.Renew {
 		o.Renew = func(context.Context) error { return nil }
 	}

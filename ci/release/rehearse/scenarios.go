@@ -46,7 +46,7 @@ var databaseIsOld = facts{"db": "old"}
 func Scenarios() []Scenario {
 	return slices.Concat(
 		releases(), refusals(), failedRolls(), migrations(), others(), lateness(), otherVerbs(), weather(),
-		brokenCalls(), interruptions(), byStrategy(),
+		brokenCalls(), interruptions(), probed(), byStrategy(),
 	)
 }
 

@@ -76,6 +76,9 @@ func byStrategy() []Scenario {
 		add(Scenario{Name: "interrupted in the roll, and run again", Want: released, World: strategy(name, Web), SignalOn: "ecs:DescribeServices", SignalAt: 8, Again: true})
 		add(Scenario{Name: "killed in the roll, and run again", Want: released, World: strategy(name, Web), SignalOn: "ecs:DescribeServices", SignalAt: 8, Crash: true, Again: true})
 		add(Scenario{Name: "where it stands may not be read", Want: released, World: strategy(name, Web), Faults: faults{always("ecs:DescribeServiceDeployments", awssim.Denied)}, Also: checks(askedOnce("ecs:DescribeServiceDeployments"))})
+		for _, s := range probedByStrategy(name) {
+			add(s)
+		}
 		add(Scenario{Name: "throttled all along", Want: released, World: strategy(name, Web), Faults: faults{{Op: "ecs:Describe*", Kind: awssim.Throttle, Every: 3}}})
 	}
 	return table

@@ -3,6 +3,7 @@ package ecr
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -149,6 +150,20 @@ func (g *Registry) ResolveImage(ref, platform string) (string, bool, error) {
 	}
 	im.pulled = g.k.Now
 	return im.digest, true, nil
+}
+
+// TagOf is the first tag of an image of a repository, by name; empty: it has none.
+func (g *Registry) TagOf(repository, digest string) string {
+	r := g.repos[repository]
+	if r == nil {
+		return ""
+	}
+	for _, tag := range slices.Sorted(maps.Keys(r.byTag)) {
+		if r.byTag[tag] == digest {
+			return tag
+		}
+	}
+	return ""
 }
 
 // platforms returns what an image runs on: "linux/amd64". Nil means that it does not say.

@@ -329,9 +329,9 @@ func (m *Magecloudkit) Cleanup(
 // Release a build to Amazon ECS, with no downtime.
 //
 // It checks everything first, registers the new revisions, upgrades the database
-// once if that is needed, rolls every service, flushes the cache, moves cron, and
-// returns to what ran before if the roll fails. The same command again carries on
-// with a release that was interrupted. The function report hands out its page.
+// once if that is needed, rolls every service, flushes the cache, asks the shop
+// (--probe), moves cron, and returns to what ran before if the roll fails or the shop
+// does not answer. The same command again carries on with a release that was interrupted. The function report hands out its page.
 //
 // Exit codes: 0 released; 2 usage or settings; 3 refused before any change;
 // 4 migration failed, services untouched; 5 rollout failed and rolled back;
@@ -571,7 +571,8 @@ func (m *Magecloudkit) Deploy(
 // Return the services and cron to the build that ran before.
 //
 // It stops a rollout in flight, or deploys the revisions of an earlier build again,
-// waits for it, flushes the cache and moves cron. The database stays as it is.
+// waits for it, flushes the cache, moves cron and asks the shop (--probe). The database
+// stays as it is.
 //
 // Exit codes: 0 the earlier build runs; 2 usage or settings; 3 refused before any
 // change; 6 the services are not back; 7 timed out; 8 superseded by another

@@ -126,11 +126,13 @@ func releaseVerbs() []Verb {
 		{
 			Name: "deploy", Short: "Release a build to Amazon ECS, with no downtime",
 			Long: `deploy checks everything first, registers the new revisions, upgrades the database
-once if that is needed, rolls every service, flushes the cache, moves cron, and
-returns to what ran before if the roll fails:
+once if that is needed, rolls every service, flushes the cache, asks the shop
+(--probe), moves cron, and returns to what ran before if the roll fails or the
+shop does not answer:
 
   mck deploy --cluster production-app --service web --service consumers \
-    --cron-rule magento-cron --build-num 300 --timeout 6m
+    --cron-rule magento-cron --build-num 300 --timeout 6m \
+    --probe https://shop.example/
 
 Running the same command again carries on with a release that was interrupted.
 ` + DeployCodes,
@@ -138,23 +140,25 @@ Running the same command again carries on with a release that was interrupted.
 			Settings: &Deploy{},
 			Dagger: &Function{
 				Doc: `It checks everything first, registers the new revisions, upgrades the database
-once if that is needed, rolls every service, flushes the cache, moves cron, and
-returns to what ran before if the roll fails. The same command again carries on
-with a release that was interrupted. The function report hands out its page.`,
+once if that is needed, rolls every service, flushes the cache, asks the shop
+(--probe), moves cron, and returns to what ran before if the roll fails or the shop
+does not answer. The same command again carries on with a release that was interrupted. The function report hands out its page.`,
 			},
 			Make: true,
 		},
 		{
 			Name: "rollback", Short: "Return the services and cron to the build that ran before",
 			Long: `rollback stops a rollout in flight, or deploys the revisions of an earlier build
-again, waits for it, flushes the cache and moves cron. The database stays as it is.
+again, waits for it, flushes the cache, moves cron and asks the shop (--probe). The
+database stays as it is.
 
 ` + rollbackCodes,
 			Codes:    rollbackCodes,
 			Settings: &Rollback{},
 			Dagger: &Function{
 				Doc: `It stops a rollout in flight, or deploys the revisions of an earlier build again,
-waits for it, flushes the cache and moves cron. The database stays as it is.`,
+waits for it, flushes the cache, moves cron and asks the shop (--probe). The database
+stays as it is.`,
 			},
 			Make: true,
 		},

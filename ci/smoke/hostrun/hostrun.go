@@ -98,6 +98,14 @@ func (r *runner) ask(ctx context.Context, images smoke.Images) (smoke.Report, er
 		if err != nil {
 			return report, err
 		}
+		if consumer, err := r.consumer(ctx); consumer != "" || err != nil {
+			step("a queue consumer stops", func(ctx context.Context) error {
+				if err != nil {
+					return err
+				}
+				return r.stopConsumer(ctx, consumer)
+			})
+		}
 		step("nginx ends its request", r.stopNginx)
 		step("php-fpm ends its request", r.stopFPM)
 	}

@@ -11,7 +11,11 @@ import (
 	"net"
 	"net/http"
 	"net/textproto"
+	"os"
+	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -52,6 +56,65 @@ func (r *runner) stopNginx(ctx context.Context) error {
 	}
 	c.Close() // nginx waits for that, to be sure that the answer has arrived
 	return stopped(ctx, r.nginxProcess)
+}
+
+// stopConsumer starts a queue consumer, and asks it to stop.
+func (r *runner) stopConsumer(ctx context.Context, name string) error {
+	volumes, err := r.volumes(r.php)
+	if err != nil {
+		return err
+	}
+	argv := append(slices.Clone(r.php.config.Entrypoint), "bin/magento", "queue:consumers:start", name)
+	cmd, err := r.container(ctx, r.php, volumes, false, argv, r.environment()...)
+	if err != nil {
+		return err
+	}
+	p, err := r.start("consumer", cmd)
+	if err != nil {
+		return err
+	}
+	if err := until(ctx, p, func() bool { return catches(p.cmd.Process.Pid, quit) }); err != nil {
+		return fmt.Errorf("the consumer %s would be killed in the middle of a message, since it takes no notice of signals: %w", name, err)
+	}
+	if err := p.signal(quit); err != nil {
+		return err
+	}
+	return stopped(ctx, p)
+}
+
+// consumer is the name of a queue consumer of the store; empty: it has none.
+func (r *runner) consumer(ctx context.Context) (string, error) {
+	volumes, err := r.volumes(r.php)
+	if err != nil {
+		return "", err
+	}
+	argv := append(slices.Clone(r.php.config.Entrypoint), "bin/magento", "list", "--raw", "queue")
+	cmd, err := r.container(ctx, r.php, volumes, false, argv, r.environment()...)
+	if err != nil {
+		return "", err
+	}
+	if out, err := output("listing the store's commands", cmd); err != nil || !strings.Contains(out, "queue:consumers:list") {
+		return "", nil // a store without Magento's queue
+	}
+	argv = append(slices.Clone(r.php.config.Entrypoint), "bin/magento", "queue:consumers:list")
+	if cmd, err = r.container(ctx, r.php, volumes, false, argv, r.environment()...); err != nil {
+		return "", err
+	}
+	out, err := output("listing the store's consumers", cmd)
+	name, _, _ := strings.Cut(strings.TrimSpace(out), "\n")
+	return strings.TrimSpace(name), err
+}
+
+// catches says whether a process has a handler for a signal: https://man7.org/linux/man-pages/man5/proc_pid_status.5.html
+func catches(pid int, s syscall.Signal) bool {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return false
+	}
+	_, rest, _ := strings.Cut(string(raw), "\nSigCgt:\t")
+	mask, _, _ := strings.Cut(rest, "\n")
+	caught, err := strconv.ParseUint(mask, 16, 64)
+	return err == nil && caught&(1<<(s-1)) != 0
 }
 
 func lost(name string, err error) error {

@@ -79,6 +79,10 @@ func defaultTaskDefinitions(account, region string) []TaskDefinitionSpec {
 	}
 }
 
+func targetGroup(account, region string) string {
+	return fmt.Sprintf("arn:aws:elasticloadbalancing:%s:%s:targetgroup/production-app/0123456789abcdef", region, account)
+}
+
 func defaultServices(account, region string) []ServiceSpec {
 	service := func(name string, desired int32) ServiceSpec {
 		return ServiceSpec{Value: ecs.CreateServiceInput{
@@ -92,7 +96,7 @@ func defaultServices(account, region string) []ServiceSpec {
 	}
 	web := service("production-app", 2)
 	web.Value.LoadBalancers = []types.LoadBalancer{{
-		TargetGroupArn: new(fmt.Sprintf("arn:aws:elasticloadbalancing:%s:%s:targetgroup/production-app/0123456789abcdef", region, account)),
+		TargetGroupArn: new(targetGroup(account, region)),
 		ContainerName:  new("nginx"), ContainerPort: new(int32(8080)),
 	}}
 	web.Value.HealthCheckGracePeriodSeconds = new(int32(60))

@@ -23,6 +23,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/scheduler"
@@ -176,6 +177,7 @@ var session = []step{
 	{op: "sts:AssumeRole", input: `{"RoleArn":"arn:aws:iam::111111111111:role/magento-task","RoleSessionName":"session"}`},
 	{op: "sts:AssumeRoleWithWebIdentity", input: `{"RoleArn":"arn:aws:iam::111111111111:role/magento-task","RoleSessionName":"session","WebIdentityToken":"` + sessionToken + `"}`},
 	{op: "iam:GetRole", input: `{"RoleName":"magento-task"}`},
+	{op: "elasticloadbalancing:DescribeTargetGroups", input: `{"TargetGroupArns":["arn:aws:elasticloadbalancing:us-east-1:111111111111:targetgroup/production-app/0123456789abcdef"]}`},
 	{op: "iam:SimulatePrincipalPolicy", input: `{"PolicySourceArn":"arn:aws:iam::111111111111:role/magento-task","ActionNames":["ecs:UpdateService"]}`},
 }
 
@@ -286,7 +288,7 @@ func TestGoSDKReadsEverything(t *testing.T) {
 	clients := map[string]any{
 		"ecs": ecs.NewFromConfig(cfg), "ecr": ecr.NewFromConfig(cfg), "events": eventbridge.NewFromConfig(cfg), "logs": cloudwatchlogs.NewFromConfig(cfg),
 		"secretsmanager": secretsmanager.NewFromConfig(cfg), "ssm": ssm.NewFromConfig(cfg), "sts": sts.NewFromConfig(cfg), "iam": iam.NewFromConfig(cfg),
-		"scheduler": scheduler.NewFromConfig(cfg),
+		"scheduler": scheduler.NewFromConfig(cfg), "elasticloadbalancing": elb.NewFromConfig(cfg),
 	}
 	play(t, w, func(action, input string) (any, error) {
 		name, op, _ := strings.Cut(action, ":")
@@ -311,6 +313,14 @@ func TestGoSDKReadsEverything(t *testing.T) {
 		}
 		return read, nil
 	})
+}
+
+// described is what the aws command line calls a service.
+func described(name string) string {
+	if name == "elasticloadbalancing" {
+		return "elbv2"
+	}
+	return name
 }
 
 // orEmpty is an answer, or the JSON of an empty one.
@@ -341,7 +351,7 @@ func TestAWSCommandLineReadsEverything(t *testing.T) {
 	models := map[string]*model{}
 	play(t, w, func(action, input string) (any, error) {
 		name, op, _ := strings.Cut(action, ":")
-		out, err := cli.run(name, kebab(op), "--no-paginate", "--cli-input-json", input)
+		out, err := cli.run(described(name), kebab(op), "--no-paginate", "--cli-input-json", input)
 		if err != nil {
 			return nil, err
 		}
@@ -548,11 +558,10 @@ func TestMembersAreNamedAsDescribed(t *testing.T) {
 	}
 	w := sessionWorld(t)
 	for _, s := range w.services {
-		m := loadModel(t, string(data), s.Name)
+		m := loadModel(t, string(data), described(s.Name))
 		for _, name := range s.Operations() {
 			input := reflect.TypeOf(s.Operation(name).In()).Elem()
-			described := m.Shapes[m.Operations[name].Input.Shape]
-			for member := range described.Members {
+			for member := range m.Shapes[m.Operations[name].Input.Shape].Members {
 				if !wire.Knows(input, member) {
 					t.Errorf("%s:%s: the codec does not know %s", s.Name, name, member)
 				}

@@ -19,13 +19,14 @@ type Topology struct {
 	Services        []ServiceSpec        `json:"services,omitempty"`
 	Behaviors       []Behavior           `json:"behaviors,omitempty"`
 
-	Repositories []RepositorySpec `json:"repositories,omitempty"`
-	Rules        []RuleSpec       `json:"rules,omitempty"`
-	Schedules    []ScheduleSpec   `json:"schedules,omitempty"`
-	LogGroups    []string         `json:"logGroups,omitempty"`
-	Secrets      []SecretSpec     `json:"secrets,omitempty"`
-	Parameters   []ParameterSpec  `json:"parameters,omitempty"`
-	Roles        []string         `json:"roles,omitempty"` // without path and ARN
+	Repositories []RepositorySpec  `json:"repositories,omitempty"`
+	Rules        []RuleSpec        `json:"rules,omitempty"`
+	Schedules    []ScheduleSpec    `json:"schedules,omitempty"`
+	TargetGroups []TargetGroupSpec `json:"targetGroups,omitempty"`
+	LogGroups    []string          `json:"logGroups,omitempty"`
+	Secrets      []SecretSpec      `json:"secrets,omitempty"`
+	Parameters   []ParameterSpec   `json:"parameters,omitempty"`
+	Roles        []string          `json:"roles,omitempty"` // without path and ARN
 }
 
 // DefaultTopology is MageCloudKit's own.
@@ -39,6 +40,7 @@ func DefaultTopology() *Topology {
 		Behaviors:       defaultBehaviors(),
 		Repositories:    defaultRepositories(),
 		Rules:           defaultRules(account, region),
+		TargetGroups:    []TargetGroupSpec{{ARN: targetGroup(account, region), Path: "/health"}},
 		LogGroups:       []string{"/ecs/production-app", "/ecs/production-consumers", "/ecs/production-cron"},
 		Secrets:         []SecretSpec{{Name: "production/magento", Value: `{"MYSQL_PASSWORD":"simulated","CRYPT_KEY":"simulated"}`}},
 		Parameters:      []ParameterSpec{{Name: "/production/magento/mysql-host", Value: "mysql.production.internal"}},
@@ -66,6 +68,8 @@ type (
 	RuleSpec = events.RuleSpec
 	// ScheduleSpec is what EventBridge Scheduler's CreateSchedule takes.
 	ScheduleSpec = events.ScheduleSpec
+	// TargetGroupSpec is a target group that exists when the world starts.
+	TargetGroupSpec = values.TargetGroupSpec
 	// SecretSpec is a secret that exists when the world starts.
 	SecretSpec = values.SecretSpec
 	// ParameterSpec is a parameter that exists when the world starts.

@@ -76,6 +76,7 @@ func New(cfg Config) (*World, error) {
 	w.services = []*wire.Service{
 		w.ecs.Service, w.registry.Service, w.events.Service, w.logs.Service, values.NewSTS(w.k, w.roles, w.people),
 		w.vault.SecretsManager, w.vault.SSM, w.roles.Service, w.scheduler.Service,
+		values.NewELB(top.TargetGroups),
 	}
 	if err := w.build(top); err != nil {
 		return nil, fmt.Errorf("topology: %w", err)

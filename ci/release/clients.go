@@ -7,6 +7,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	awsecs "github.com/aws/aws-sdk-go-v2/service/ecs"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
@@ -73,6 +74,11 @@ type SSM interface {
 	GetParameters(context.Context, *ssm.GetParametersInput, ...func(*ssm.Options)) (*ssm.GetParametersOutput, error)
 }
 
+// Balancers is what a release asks of Elastic Load Balancing.
+type Balancers interface {
+	DescribeTargetGroups(context.Context, *elb.DescribeTargetGroupsInput, ...func(*elb.Options)) (*elb.DescribeTargetGroupsOutput, error)
+}
+
 // STS tells who releases.
 type STS interface {
 	GetCallerIdentity(context.Context, *sts.GetCallerIdentityInput, ...func(*sts.Options)) (*sts.GetCallerIdentityOutput, error)
@@ -81,14 +87,15 @@ type STS interface {
 // Clients are the AWS services that a release talks to. The SDK's retries must
 // be off in all of them: see ecs.Caller.
 type Clients struct {
-	ECS     ECS
-	ECR     ECR
-	Events  EventBridge
-	Logs    Logs
-	IAM     IAM
-	Secrets Secrets
-	SSM     SSM
-	STS     STS
+	ECS       ECS
+	ECR       ECR
+	Events    EventBridge
+	Logs      Logs
+	IAM       IAM
+	Secrets   Secrets
+	SSM       SSM
+	STS       STS
+	Balancers Balancers
 }
 
 // NewClients makes the SDK's clients, without the SDK's retries.
@@ -98,7 +105,7 @@ func NewClients(cfg aws.Config) Clients {
 	return Clients{
 		ECS: awsecs.NewFromConfig(cfg), ECR: ecr.NewFromConfig(cfg), Events: eventbridge.NewFromConfig(cfg),
 		Logs: cloudwatchlogs.NewFromConfig(cfg), IAM: iam.NewFromConfig(cfg), Secrets: secretsmanager.NewFromConfig(cfg),
-		SSM: ssm.NewFromConfig(cfg), STS: sts.NewFromConfig(cfg),
+		SSM: ssm.NewFromConfig(cfg), STS: sts.NewFromConfig(cfg), Balancers: elb.NewFromConfig(cfg),
 	}
 }
 

@@ -22,6 +22,9 @@ func (v *survey) forBuild(ctx context.Context) error {
 	v.showChanges()
 	v.checkDeployments()
 	v.checkProbes()
+	if v.res.Verb == "verify" {
+		v.checkHealth(ctx)
+	}
 	v.checkDependencies(ctx)
 	return v.outcome(ctx)
 }

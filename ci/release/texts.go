@@ -184,6 +184,9 @@ const (
 
 // Of the shop.
 const (
+	doAskShop            = "--probe asks the shop itself; a target group that asks /health_check.php fails with its database and its cache"
+	sayNoHealthCheck     = "nothing checks whether it serves: its tasks count as healthy as soon as they run"
+	sayShallowHealth     = "its health checks cannot fail for a broken shop: %s"
 	sayNoProber          = "this program has no way to ask the shop"
 	doLeaveOutProbeTest  = "leave --probe-test out"
 	sayRollsWithoutTest  = "replaces its tasks one by one (ROLLING), so there is nothing to ask before traffic moves"

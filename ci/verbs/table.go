@@ -276,7 +276,8 @@ behind. Time is simulated, and nothing outside is reached. Without --scenario an
 		{
 			Name: "simulate", Short: "Serve a simulated AWS on this machine, to rehearse against",
 			Long: `simulate serves ECS, ECR with its registry, EventBridge, CloudWatch Logs, STS, IAM,
-Secrets Manager and SSM, as far as a release uses them, until it is interrupted.
+Secrets Manager and SSM, as far as a release uses them, until it is interrupted,
+and to a browser a small shop of the build that runs, for --probe.
 It prints the variables that a client needs:
 
   mck simulate --speed 60 >sim.env & sleep 1; . ./sim.env

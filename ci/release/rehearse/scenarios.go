@@ -23,6 +23,7 @@ const (
 	incomplete      = release.Incomplete
 	returned        = release.Returned
 	finished        = release.Finished
+	planned         = release.Planned
 
 	second = time.Second
 	minute = time.Minute

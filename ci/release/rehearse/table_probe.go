@@ -147,6 +147,8 @@ func probed() []Scenario {
 		{Name: "probe on rollback: the shop answers", Want: returned, First: asks(build(Build)), Verb: (*release.Releaser).Rollback, Request: both(shop, build("")), Also: checks(said("shop https://shop.example/: answers: 200, build 300"))},
 		{Name: "probe on rollback: the shop fails", Want: notRolledBack, First: asks(build(Build)), Facts: oldFails, Verb: (*release.Releaser).Rollback, Request: both(shop, build("")), Own: true, Also: checks(runsAgain(Running), CronRunsResult, CronAsBefore, said("the services run the earlier build, and service production-app does not answer as it must"))},
 		{Name: "probe on rollback: none is given", Want: returned, First: asks(build(Build)), Verb: (*release.Releaser).Rollback, Request: build(""), Also: checks(said("not asked whether it answers, since no --probe is given"))},
+		{Name: "verify: health checks that ask nginx and php-fpm alone", Want: planned, Verb: (*release.Releaser).Verify, Also: checks(NothingChanged, found("its health checks cannot fail for a broken shop: container nginx asks /health"))},
+		{Name: "verify: a target group that asks the shop", Want: planned, Verb: (*release.Releaser).Verify, World: func(t *awssim.Topology) { t.TargetGroups[0].Path = "/health_check.php" }, Also: checks(NothingChanged, notFound("health checks"))},
 		{Name: "probe: a test listener of a service that rolls", Want: refused, Request: testProbe, Also: checks(refusedFor("replaces its tasks one by one (ROLLING)"))},
 	}
 }
@@ -250,6 +252,15 @@ func found(text string) Check {
 			}
 		}
 		return fmt.Errorf("no finding says %q: %v", text, r.Findings)
+	}
+}
+
+func notFound(text string) Check {
+	return func(s *Stage, r *release.Result) error {
+		if found(text)(s, r) == nil {
+			return fmt.Errorf("a finding says %q: %v", text, r.Findings)
+		}
+		return nil
 	}
 }
 

@@ -44,6 +44,7 @@ var beyond = map[string]string{
 	"--cpus":       "a build may use all of the engine's",
 	"--smoke":      "the images are run by this machine's own programs",
 
+	"MCK_SMOKE":        "the images are run by this machine's own programs",
 	"MCK_IMAGES":       "push builds the images itself",
 	"--image-platform": "inspect has the platform that it builds the images for",
 	"BUILD_NUM":        "a change of the environment keeps the build",

@@ -43,11 +43,13 @@ or none has.
 Without --registry and AWS_ECR_URL the images go to the account's ECR. For a
 registry that is not ECR, the credentials of 'docker login' are used.
 
-With --fail-on the packages' known vulnerabilities are looked up before anything is
-sent, as by 'mck audit'.
+Images that build, or 'mck smoke', has not run as a shop are run first, where this
+machine can. With --fail-on the packages' known vulnerabilities are looked up, as by
+'mck audit'. Nothing is sent before both are well.
 
 Exit codes: 0 pushed; 2 usage or settings; 3 refused, because a tag names another
-image and may not move, or because of --fail-on; 1 anything else.`,
+image and may not move, the images do not serve, or because of --fail-on; 1 anything
+else.`,
 			Settings: &Push{},
 			Dagger: &Function{
 				Build: true,

@@ -218,7 +218,7 @@ func (b *builder) inside(cache string) ([]string, error) {
 		case rel != ".":
 			out = append(out, filepath.ToSlash(rel))
 		case dir == b.Out:
-			out = append(out, build.Magento, build.Nginx, exported)
+			out = append(out, build.Magento, build.Nginx, exported, smokeFile)
 		default:
 			return nil, &exitError{exitUsage, fmt.Errorf("--cache-dir %s is the store itself: name another place", cache)}
 		}

@@ -95,6 +95,11 @@ func loadAWS(ctx context.Context, s config.AWS) (aws.Config, error) {
 func newPushCommand(e *env) *cobra.Command {
 	return verb(e, "push", cobra.NoArgs, func(cmd *cobra.Command, e *env, s *verbs.Push, _ []string) error {
 		ctx := cmd.Context()
+		if s.Smoke {
+			if err := smokeBeforePush(ctx, e, s.Images, cmd.Flags().Changed("smoke")); err != nil {
+				return err
+			}
+		}
 		req, err := pushRequest(ctx, e, s)
 		if err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -83,7 +84,8 @@ func mck(t *testing.T, variables map[string]string, args ...string) (code int, s
 			t.Errorf("%v printed a credential:\n%s%s", args, stdout, stderr)
 		}
 	}()
-	if len(args) > 0 && args[0] == "build" { // the tests of smoke run what is built
+	// The tests of smoke run what is built.
+	if len(args) > 0 && slices.Contains([]string{"build", "push"}, args[0]) && !slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "--smoke") }) {
 		args = append(args, "--smoke=false")
 	}
 	code = run(t.Context(), &env{

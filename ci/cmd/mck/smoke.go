@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 
@@ -19,6 +22,9 @@ func newSmokeCommand(e *env) *cobra.Command {
 	return verb(e, "smoke", cobra.NoArgs, func(cmd *cobra.Command, e *env, s *verbs.Smoke, _ []string) error {
 		report, err := runSmoke(cmd.Context(), e, s.Images, s.Keep)
 		if err != nil {
+			return err
+		}
+		if err := keepSmoke(s.Images, report); err != nil {
 			return err
 		}
 		if s.JSON.JSON {
@@ -67,9 +73,86 @@ func smokeBuilt(ctx context.Context, e *env, images string, expressly bool) (*sm
 	if err != nil {
 		return nil, err
 	}
+	if err := keepSmoke(images, report); err != nil {
+		return nil, err
+	}
 	if !report.OK() {
 		fmt.Fprint(e.stderr, report)
 		return &report, &exitError{code: 1, err: errors.New("the images were built, and do not serve: see above. --smoke=false builds without running them")}
 	}
 	return &report, nil
+}
+
+// smokeBeforePush is smoke as a part of push. Images that were run where they were built, and served, are not run again.
+func smokeBeforePush(ctx context.Context, e *env, images string, expressly bool) error {
+	last, err := lastSmoke(images)
+	if err != nil {
+		return err
+	}
+	if last != nil && last.OK() {
+		fmt.Fprintf(e.stderr, "push: these images have been run as a shop: %d checks, all well\n", len(last.Checks))
+		return nil
+	}
+	report, err := smokeBuilt(ctx, e, images, expressly)
+	if report != nil && !report.OK() {
+		return &exitError{exitConflict, errors.New("the images do not serve: see above. Nothing was pushed; --smoke=false pushes them all the same")}
+	}
+	if err == nil && report != nil {
+		fmt.Fprintf(e.stderr, "push: the images serve as a shop: %d checks, all well\n", len(report.Checks))
+	}
+	return err
+}
+
+// smokeFile is where it stands, beside the images, what they did when they were run.
+const smokeFile = "smoke.json"
+
+// smokeRecord is what stands in it. Digests are those of the layouts' index.json.
+type smokeRecord struct {
+	Digests map[string]string `json:"digests"`
+	smoke.Report
+}
+
+// layoutDigests tell the images in a directory from any others.
+func layoutDigests(images string) (map[string]string, error) {
+	digests := map[string]string{}
+	for _, name := range imageNames {
+		index, err := os.ReadFile(filepath.Join(images, name, "index.json"))
+		if err != nil {
+			return nil, fmt.Errorf("%w. 'mck build --out %s' makes the images", err, images)
+		}
+		digests[name] = fmt.Sprintf("sha256:%x", sha256.Sum256(index))
+	}
+	return digests, nil
+}
+
+func keepSmoke(images string, report smoke.Report) error {
+	digests, err := layoutDigests(images)
+	if err != nil {
+		return err
+	}
+	raw, err := json.MarshalIndent(smokeRecord{digests, report}, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(images, smokeFile), append(raw, '\n'), 0o644)
+}
+
+// lastSmoke is how the images did when they were run; nil: they were not.
+func lastSmoke(images string) (*smoke.Report, error) {
+	digests, err := layoutDigests(images)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := os.ReadFile(filepath.Join(images, smokeFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var r smokeRecord
+	if json.Unmarshal(raw, &r) != nil || !maps.Equal(r.Digests, digests) { // of other images
+		return nil, nil
+	}
+	return &r.Report, nil
 }

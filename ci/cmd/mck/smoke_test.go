@@ -192,3 +192,28 @@ func TestSmoke(t *testing.T) {
 		t.Errorf("not everything was asked and well:\n%s", stdout)
 	}
 }
+
+// What does not serve is not pushed, and what has been run is not run again.
+func TestSmokeBeforePush(t *testing.T) {
+	needShop(t)
+	out := buildImages(t, nil)
+	variables := withTools(t, simulated(t))
+	push := func(images string) (int, string) {
+		t.Helper()
+		code, _, errs := mck(t, variables, "push", "--build-num", "42", "--images", images, "--smoke=true")
+		return code, errs
+	}
+	pushed := func() bool {
+		code, _, _ := mck(t, variables, "inspect", "--build-num", "42", "--images", "/nowhere")
+		return code == 0
+	}
+	broken := spoil(t, out, "magento2", map[string][]byte{"usr/local/bin/magento-entrypoint": []byte("#!/bin/sh\nexit 1\n")}, nil)
+	if code, errs := push(broken); code != exitConflict || !strings.Contains(errs, "Nothing was pushed") || pushed() {
+		t.Errorf("a push of what does not serve = %d, pushed: %t\n%s", code, pushed(), errs)
+	}
+	for _, want := range []string{"the images serve as a shop", "these images have been run as a shop"} {
+		if code, errs := push(out); code != 0 || !strings.Contains(errs, want) || !pushed() {
+			t.Errorf("push = %d, without %q\n%s", code, want, errs)
+		}
+	}
+}

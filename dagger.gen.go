@@ -451,13 +451,6 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg taskTimeout", err))
 				}
 			}
-			var pinDigest bool
-			if inputArgs["pinDigest"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["pinDigest"]), &pinDigest)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg pinDigest", err))
-				}
-			}
 			var taskCpu string
 			if inputArgs["taskCpu"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["taskCpu"]), &taskCpu)
@@ -470,6 +463,13 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 				err = json.Unmarshal([]byte(inputArgs["taskMemory"]), &taskMemory)
 				if err != nil {
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg taskMemory", err))
+				}
+			}
+			var desiredCount int
+			if inputArgs["desiredCount"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["desiredCount"]), &desiredCount)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg desiredCount", err))
 				}
 			}
 			var migrate string
@@ -498,13 +498,6 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 				err = json.Unmarshal([]byte(inputArgs["waitForDeployment"]), &waitForDeployment)
 				if err != nil {
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg waitForDeployment", err))
-				}
-			}
-			var desiredCount int
-			if inputArgs["desiredCount"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["desiredCount"]), &desiredCount)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg desiredCount", err))
 				}
 			}
 			var minHealthyPercent int
@@ -675,7 +668,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Environment).Set(&parent, ctx, variables, container, console, taskTimeout, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, probe, probeText, probeBuild, probeTimeout, probeAuth, probeTest, probeContinue, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, secret, plaintext, asJson)
+			return (*Environment).Set(&parent, ctx, variables, container, console, taskTimeout, taskCpu, taskMemory, desiredCount, migrate, cacheFlush, timeout, waitForDeployment, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, probe, probeText, probeBuild, probeTimeout, probeAuth, probeTest, probeContinue, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, secret, plaintext, asJson)
 		case "Unset":
 			var parent Environment
 			err = json.Unmarshal(parentJSON, &parent)
@@ -710,13 +703,6 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg taskTimeout", err))
 				}
 			}
-			var pinDigest bool
-			if inputArgs["pinDigest"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["pinDigest"]), &pinDigest)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg pinDigest", err))
-				}
-			}
 			var taskCpu string
 			if inputArgs["taskCpu"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["taskCpu"]), &taskCpu)
@@ -729,6 +715,13 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 				err = json.Unmarshal([]byte(inputArgs["taskMemory"]), &taskMemory)
 				if err != nil {
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg taskMemory", err))
+				}
+			}
+			var desiredCount int
+			if inputArgs["desiredCount"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["desiredCount"]), &desiredCount)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg desiredCount", err))
 				}
 			}
 			var migrate string
@@ -757,13 +750,6 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 				err = json.Unmarshal([]byte(inputArgs["waitForDeployment"]), &waitForDeployment)
 				if err != nil {
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg waitForDeployment", err))
-				}
-			}
-			var desiredCount int
-			if inputArgs["desiredCount"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["desiredCount"]), &desiredCount)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg desiredCount", err))
 				}
 			}
 			var minHealthyPercent int
@@ -920,7 +906,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Environment).Unset(&parent, ctx, names, container, console, taskTimeout, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, probe, probeText, probeBuild, probeTimeout, probeAuth, probeTest, probeContinue, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, asJson)
+			return (*Environment).Unset(&parent, ctx, names, container, console, taskTimeout, taskCpu, taskMemory, desiredCount, migrate, cacheFlush, timeout, waitForDeployment, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, probe, probeText, probeBuild, probeTimeout, probeAuth, probeTest, probeContinue, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, asJson)
 		default:
 			return nil, fmt.Errorf("unknown function %s", fnName)
 		}
@@ -1156,6 +1142,34 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 			if err != nil {
 				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
 			}
+			var buildNum string
+			if inputArgs["buildNum"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["buildNum"]), &buildNum)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg buildNum", err))
+				}
+			}
+			var from string
+			if inputArgs["from"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["from"]), &from)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg from", err))
+				}
+			}
+			var pinDigest bool
+			if inputArgs["pinDigest"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["pinDigest"]), &pinDigest)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg pinDigest", err))
+				}
+			}
+			var downgrade bool
+			if inputArgs["downgrade"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["downgrade"]), &downgrade)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg downgrade", err))
+				}
+			}
 			var cluster string
 			if inputArgs["cluster"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["cluster"]), &cluster)
@@ -1212,27 +1226,6 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg taskTimeout", err))
 				}
 			}
-			var buildNum string
-			if inputArgs["buildNum"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["buildNum"]), &buildNum)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg buildNum", err))
-				}
-			}
-			var from string
-			if inputArgs["from"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["from"]), &from)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg from", err))
-				}
-			}
-			var pinDigest bool
-			if inputArgs["pinDigest"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["pinDigest"]), &pinDigest)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg pinDigest", err))
-				}
-			}
 			var taskCpu string
 			if inputArgs["taskCpu"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["taskCpu"]), &taskCpu)
@@ -1245,6 +1238,13 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 				err = json.Unmarshal([]byte(inputArgs["taskMemory"]), &taskMemory)
 				if err != nil {
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg taskMemory", err))
+				}
+			}
+			var desiredCount int
+			if inputArgs["desiredCount"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["desiredCount"]), &desiredCount)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg desiredCount", err))
 				}
 			}
 			var migrate string
@@ -1273,13 +1273,6 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 				err = json.Unmarshal([]byte(inputArgs["waitForDeployment"]), &waitForDeployment)
 				if err != nil {
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg waitForDeployment", err))
-				}
-			}
-			var desiredCount int
-			if inputArgs["desiredCount"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["desiredCount"]), &desiredCount)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg desiredCount", err))
 				}
 			}
 			var minHealthyPercent int
@@ -1457,13 +1450,6 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg plaintext", err))
 				}
 			}
-			var downgrade bool
-			if inputArgs["downgrade"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["downgrade"]), &downgrade)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg downgrade", err))
-				}
-			}
 			var asJson bool
 			if inputArgs["asJson"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["asJson"]), &asJson)
@@ -1471,13 +1457,41 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Magecloudkit).Deploy(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, buildNum, from, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, probe, probeText, probeBuild, probeTimeout, probeAuth, probeTest, probeContinue, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, env, secret, unset, plaintext, downgrade, asJson)
+			return (*Magecloudkit).Deploy(&parent, ctx, buildNum, from, pinDigest, downgrade, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, taskCpu, taskMemory, desiredCount, migrate, cacheFlush, timeout, waitForDeployment, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, probe, probeText, probeBuild, probeTimeout, probeAuth, probeTest, probeContinue, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, env, secret, unset, plaintext, asJson)
 		case "Diff":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)
 			if err != nil {
 				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
 			}
+			var buildNum string
+			if inputArgs["buildNum"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["buildNum"]), &buildNum)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg buildNum", err))
+				}
+			}
+			var from string
+			if inputArgs["from"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["from"]), &from)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg from", err))
+				}
+			}
+			var pinDigest bool
+			if inputArgs["pinDigest"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["pinDigest"]), &pinDigest)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg pinDigest", err))
+				}
+			}
+			var downgrade bool
+			if inputArgs["downgrade"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["downgrade"]), &downgrade)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg downgrade", err))
+				}
+			}
 			var cluster string
 			if inputArgs["cluster"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["cluster"]), &cluster)
@@ -1513,48 +1527,6 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg ecrRepository", err))
 				}
 			}
-			var container string
-			if inputArgs["container"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["container"]), &container)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg container", err))
-				}
-			}
-			var console string
-			if inputArgs["console"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["console"]), &console)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg console", err))
-				}
-			}
-			var taskTimeout string
-			if inputArgs["taskTimeout"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["taskTimeout"]), &taskTimeout)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg taskTimeout", err))
-				}
-			}
-			var buildNum string
-			if inputArgs["buildNum"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["buildNum"]), &buildNum)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg buildNum", err))
-				}
-			}
-			var from string
-			if inputArgs["from"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["from"]), &from)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg from", err))
-				}
-			}
-			var pinDigest bool
-			if inputArgs["pinDigest"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["pinDigest"]), &pinDigest)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg pinDigest", err))
-				}
-			}
 			var taskCpu string
 			if inputArgs["taskCpu"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["taskCpu"]), &taskCpu)
@@ -1569,186 +1541,11 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg taskMemory", err))
 				}
 			}
-			var migrate string
-			if inputArgs["migrate"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["migrate"]), &migrate)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg migrate", err))
-				}
-			}
-			var cacheFlush bool
-			if inputArgs["cacheFlush"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["cacheFlush"]), &cacheFlush)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cacheFlush", err))
-				}
-			}
-			var timeout string
-			if inputArgs["timeout"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["timeout"]), &timeout)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg timeout", err))
-				}
-			}
-			var waitForDeployment bool
-			if inputArgs["waitForDeployment"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["waitForDeployment"]), &waitForDeployment)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg waitForDeployment", err))
-				}
-			}
 			var desiredCount int
 			if inputArgs["desiredCount"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["desiredCount"]), &desiredCount)
 				if err != nil {
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg desiredCount", err))
-				}
-			}
-			var minHealthyPercent int
-			if inputArgs["minHealthyPercent"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["minHealthyPercent"]), &minHealthyPercent)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg minHealthyPercent", err))
-				}
-			}
-			var maxPercent int
-			if inputArgs["maxPercent"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["maxPercent"]), &maxPercent)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg maxPercent", err))
-				}
-			}
-			var circuitBreaker string
-			if inputArgs["circuitBreaker"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["circuitBreaker"]), &circuitBreaker)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg circuitBreaker", err))
-				}
-			}
-			var force bool
-			if inputArgs["force"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["force"]), &force)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg force", err))
-				}
-			}
-			var rollback bool
-			if inputArgs["rollback"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["rollback"]), &rollback)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg rollback", err))
-				}
-			}
-			var keepRevisions int
-			if inputArgs["keepRevisions"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["keepRevisions"]), &keepRevisions)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg keepRevisions", err))
-				}
-			}
-			var by string
-			if inputArgs["by"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["by"]), &by)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg by", err))
-				}
-			}
-			var dryRun bool
-			if inputArgs["dryRun"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["dryRun"]), &dryRun)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg dryRun", err))
-				}
-			}
-			var probe []string
-			if inputArgs["probe"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["probe"]), &probe)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probe", err))
-				}
-			}
-			var probeText string
-			if inputArgs["probeText"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["probeText"]), &probeText)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeText", err))
-				}
-			}
-			var probeBuild bool
-			if inputArgs["probeBuild"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["probeBuild"]), &probeBuild)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeBuild", err))
-				}
-			}
-			var probeTimeout string
-			if inputArgs["probeTimeout"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["probeTimeout"]), &probeTimeout)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeTimeout", err))
-				}
-			}
-			var probeAuth *dagger.Secret
-			if inputArgs["probeAuth"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["probeAuth"]), &probeAuth)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeAuth", err))
-				}
-			}
-			var probeTest []string
-			if inputArgs["probeTest"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["probeTest"]), &probeTest)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeTest", err))
-				}
-			}
-			var probeContinue bool
-			if inputArgs["probeContinue"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["probeContinue"]), &probeContinue)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeContinue", err))
-				}
-			}
-			var newRelicApiKey *dagger.Secret
-			if inputArgs["newRelicApiKey"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["newRelicApiKey"]), &newRelicApiKey)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg newRelicApiKey", err))
-				}
-			}
-			var newRelicEntityGuid string
-			if inputArgs["newRelicEntityGuid"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["newRelicEntityGuid"]), &newRelicEntityGuid)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg newRelicEntityGuid", err))
-				}
-			}
-			var datadogApiKey *dagger.Secret
-			if inputArgs["datadogApiKey"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["datadogApiKey"]), &datadogApiKey)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg datadogApiKey", err))
-				}
-			}
-			var datadogSite string
-			if inputArgs["datadogSite"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["datadogSite"]), &datadogSite)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg datadogSite", err))
-				}
-			}
-			var webhookUrl *dagger.Secret
-			if inputArgs["webhookUrl"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["webhookUrl"]), &webhookUrl)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg webhookUrl", err))
-				}
-			}
-			var webhookToken *dagger.Secret
-			if inputArgs["webhookToken"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["webhookToken"]), &webhookToken)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg webhookToken", err))
 				}
 			}
 			var env []string
@@ -1779,11 +1576,11 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg plaintext", err))
 				}
 			}
-			var downgrade bool
-			if inputArgs["downgrade"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["downgrade"]), &downgrade)
+			var probeTest []string
+			if inputArgs["probeTest"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeTest"]), &probeTest)
 				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg downgrade", err))
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeTest", err))
 				}
 			}
 			var asJson bool
@@ -1793,7 +1590,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Magecloudkit).Diff(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, buildNum, from, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, probe, probeText, probeBuild, probeTimeout, probeAuth, probeTest, probeContinue, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, env, secret, unset, plaintext, downgrade, asJson)
+			return (*Magecloudkit).Diff(&parent, ctx, buildNum, from, pinDigest, downgrade, cluster, service, cronRule, prefix, ecrRepository, taskCpu, taskMemory, desiredCount, env, secret, unset, plaintext, probeTest, asJson)
 		case "Env":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)
@@ -2444,6 +2241,34 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 			if err != nil {
 				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
 			}
+			var buildNum string
+			if inputArgs["buildNum"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["buildNum"]), &buildNum)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg buildNum", err))
+				}
+			}
+			var from string
+			if inputArgs["from"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["from"]), &from)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg from", err))
+				}
+			}
+			var pinDigest bool
+			if inputArgs["pinDigest"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["pinDigest"]), &pinDigest)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg pinDigest", err))
+				}
+			}
+			var downgrade bool
+			if inputArgs["downgrade"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["downgrade"]), &downgrade)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg downgrade", err))
+				}
+			}
 			var cluster string
 			if inputArgs["cluster"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["cluster"]), &cluster)
@@ -2479,48 +2304,6 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg ecrRepository", err))
 				}
 			}
-			var container string
-			if inputArgs["container"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["container"]), &container)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg container", err))
-				}
-			}
-			var console string
-			if inputArgs["console"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["console"]), &console)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg console", err))
-				}
-			}
-			var taskTimeout string
-			if inputArgs["taskTimeout"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["taskTimeout"]), &taskTimeout)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg taskTimeout", err))
-				}
-			}
-			var buildNum string
-			if inputArgs["buildNum"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["buildNum"]), &buildNum)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg buildNum", err))
-				}
-			}
-			var from string
-			if inputArgs["from"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["from"]), &from)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg from", err))
-				}
-			}
-			var pinDigest bool
-			if inputArgs["pinDigest"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["pinDigest"]), &pinDigest)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg pinDigest", err))
-				}
-			}
 			var taskCpu string
 			if inputArgs["taskCpu"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["taskCpu"]), &taskCpu)
@@ -2535,186 +2318,11 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg taskMemory", err))
 				}
 			}
-			var migrate string
-			if inputArgs["migrate"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["migrate"]), &migrate)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg migrate", err))
-				}
-			}
-			var cacheFlush bool
-			if inputArgs["cacheFlush"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["cacheFlush"]), &cacheFlush)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cacheFlush", err))
-				}
-			}
-			var timeout string
-			if inputArgs["timeout"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["timeout"]), &timeout)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg timeout", err))
-				}
-			}
-			var waitForDeployment bool
-			if inputArgs["waitForDeployment"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["waitForDeployment"]), &waitForDeployment)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg waitForDeployment", err))
-				}
-			}
 			var desiredCount int
 			if inputArgs["desiredCount"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["desiredCount"]), &desiredCount)
 				if err != nil {
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg desiredCount", err))
-				}
-			}
-			var minHealthyPercent int
-			if inputArgs["minHealthyPercent"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["minHealthyPercent"]), &minHealthyPercent)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg minHealthyPercent", err))
-				}
-			}
-			var maxPercent int
-			if inputArgs["maxPercent"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["maxPercent"]), &maxPercent)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg maxPercent", err))
-				}
-			}
-			var circuitBreaker string
-			if inputArgs["circuitBreaker"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["circuitBreaker"]), &circuitBreaker)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg circuitBreaker", err))
-				}
-			}
-			var force bool
-			if inputArgs["force"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["force"]), &force)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg force", err))
-				}
-			}
-			var rollback bool
-			if inputArgs["rollback"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["rollback"]), &rollback)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg rollback", err))
-				}
-			}
-			var keepRevisions int
-			if inputArgs["keepRevisions"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["keepRevisions"]), &keepRevisions)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg keepRevisions", err))
-				}
-			}
-			var by string
-			if inputArgs["by"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["by"]), &by)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg by", err))
-				}
-			}
-			var dryRun bool
-			if inputArgs["dryRun"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["dryRun"]), &dryRun)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg dryRun", err))
-				}
-			}
-			var probe []string
-			if inputArgs["probe"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["probe"]), &probe)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probe", err))
-				}
-			}
-			var probeText string
-			if inputArgs["probeText"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["probeText"]), &probeText)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeText", err))
-				}
-			}
-			var probeBuild bool
-			if inputArgs["probeBuild"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["probeBuild"]), &probeBuild)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeBuild", err))
-				}
-			}
-			var probeTimeout string
-			if inputArgs["probeTimeout"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["probeTimeout"]), &probeTimeout)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeTimeout", err))
-				}
-			}
-			var probeAuth *dagger.Secret
-			if inputArgs["probeAuth"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["probeAuth"]), &probeAuth)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeAuth", err))
-				}
-			}
-			var probeTest []string
-			if inputArgs["probeTest"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["probeTest"]), &probeTest)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeTest", err))
-				}
-			}
-			var probeContinue bool
-			if inputArgs["probeContinue"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["probeContinue"]), &probeContinue)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeContinue", err))
-				}
-			}
-			var newRelicApiKey *dagger.Secret
-			if inputArgs["newRelicApiKey"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["newRelicApiKey"]), &newRelicApiKey)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg newRelicApiKey", err))
-				}
-			}
-			var newRelicEntityGuid string
-			if inputArgs["newRelicEntityGuid"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["newRelicEntityGuid"]), &newRelicEntityGuid)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg newRelicEntityGuid", err))
-				}
-			}
-			var datadogApiKey *dagger.Secret
-			if inputArgs["datadogApiKey"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["datadogApiKey"]), &datadogApiKey)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg datadogApiKey", err))
-				}
-			}
-			var datadogSite string
-			if inputArgs["datadogSite"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["datadogSite"]), &datadogSite)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg datadogSite", err))
-				}
-			}
-			var webhookUrl *dagger.Secret
-			if inputArgs["webhookUrl"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["webhookUrl"]), &webhookUrl)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg webhookUrl", err))
-				}
-			}
-			var webhookToken *dagger.Secret
-			if inputArgs["webhookToken"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["webhookToken"]), &webhookToken)
-				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg webhookToken", err))
 				}
 			}
 			var env []string
@@ -2745,11 +2353,11 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg plaintext", err))
 				}
 			}
-			var downgrade bool
-			if inputArgs["downgrade"] != nil {
-				err = json.Unmarshal([]byte(inputArgs["downgrade"]), &downgrade)
+			var probeTest []string
+			if inputArgs["probeTest"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeTest"]), &probeTest)
 				if err != nil {
-					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg downgrade", err))
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeTest", err))
 				}
 			}
 			var asJson bool
@@ -2759,7 +2367,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Magecloudkit).Verify(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, buildNum, from, pinDigest, taskCpu, taskMemory, migrate, cacheFlush, timeout, waitForDeployment, desiredCount, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, probe, probeText, probeBuild, probeTimeout, probeAuth, probeTest, probeContinue, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, env, secret, unset, plaintext, downgrade, asJson)
+			return (*Magecloudkit).Verify(&parent, ctx, buildNum, from, pinDigest, downgrade, cluster, service, cronRule, prefix, ecrRepository, taskCpu, taskMemory, desiredCount, env, secret, unset, plaintext, probeTest, asJson)
 		case "":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)

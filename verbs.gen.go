@@ -341,6 +341,22 @@ func (m *Magecloudkit) Cleanup(
 // +cache="never"
 func (m *Magecloudkit) Deploy(
 	ctx context.Context,
+	// Number of the build, the tag of its images.
+	//
+	// +optional
+	buildNum string,
+	// Cluster whose running images are released, by digest, instead of a build number.
+	//
+	// +optional
+	from string,
+	// Name images by digest in the task definitions.
+	//
+	// +optional
+	pinDigest bool,
+	// Release an older build than the one that runs.
+	//
+	// +optional
+	downgrade bool,
 	// ECS cluster.
 	cluster string,
 	// ECS services; the first one's revision runs one-off tasks.
@@ -369,18 +385,6 @@ func (m *Magecloudkit) Deploy(
 	//
 	// +default="30m"
 	taskTimeout string,
-	// Number of the build, the tag of its images.
-	//
-	// +optional
-	buildNum string,
-	// Cluster whose running images are released, by digest, instead of a build number.
-	//
-	// +optional
-	from string,
-	// Name images by digest in the task definitions.
-	//
-	// +optional
-	pinDigest bool,
 	// CPU of the tasks: units (1024) or "1 vCPU".
 	//
 	// +optional
@@ -389,6 +393,10 @@ func (m *Magecloudkit) Deploy(
 	//
 	// +optional
 	taskMemory string,
+	// Tasks of every service; -1 leaves them.
+	//
+	// +default=-1
+	desiredCount int,
 	// Whether the database is upgraded: auto, always or never.
 	//
 	// +default="auto"
@@ -405,10 +413,6 @@ func (m *Magecloudkit) Deploy(
 	//
 	// +optional
 	waitForDeployment bool,
-	// Tasks of every service; -1 leaves them.
-	//
-	// +default=-1
-	desiredCount int,
 	// Lower limit of healthy tasks during the roll; -1 leaves it.
 	//
 	// +default=-1
@@ -509,16 +513,16 @@ func (m *Magecloudkit) Deploy(
 	//
 	// +optional
 	plaintext bool,
-	// Release an older build than the one that runs.
-	//
-	// +optional
-	downgrade bool,
 	// Print the result as one JSON document.
 	//
 	// +optional
 	asJson bool,
 ) (string, error) {
 	c := verb("deploy")
+	c.text("build-num", buildNum)
+	c.text("from", from)
+	c.on("pin-digest", pinDigest)
+	c.on("downgrade", downgrade)
 	c.text("cluster", cluster)
 	c.list("service", service)
 	c.list("cron-rule", cronRule)
@@ -527,16 +531,13 @@ func (m *Magecloudkit) Deploy(
 	c.text("container", container)
 	c.text("console", console)
 	c.text("task-timeout", taskTimeout)
-	c.text("build-num", buildNum)
-	c.text("from", from)
-	c.on("pin-digest", pinDigest)
 	c.text("task-cpu", taskCpu)
 	c.text("task-memory", taskMemory)
+	c.number("desired-count", desiredCount)
 	c.text("migrate", migrate)
 	c.off("cache-flush", !cacheFlush)
 	c.text("timeout", timeout)
 	c.on("wait-for-deployment", waitForDeployment)
-	c.number("desired-count", desiredCount)
 	c.number("min-healthy-percent", minHealthyPercent)
 	c.number("max-percent", maxPercent)
 	c.text("circuit-breaker", circuitBreaker)
@@ -562,7 +563,6 @@ func (m *Magecloudkit) Deploy(
 	c.list("secret", secret)
 	c.list("unset", unset)
 	c.on("plaintext", plaintext)
-	c.on("downgrade", downgrade)
 	c.on("json", asJson)
 	c.reports = true
 	return m.do(ctx, c)
@@ -680,14 +680,28 @@ func (m *Magecloudkit) Rollback(
 
 // Check whether a build could be released, and change nothing.
 //
-// Exit codes: 0 released; 2 usage or settings; 3 refused before any change;
-// 4 migration failed, services untouched; 5 rollout failed and rolled back;
-// 6 rollout failed and not rolled back; 7 timed out; 8 superseded by another
-// deployment; 1 anything else, an interruption among it.
+// Exit codes: 0 nothing stands in the way; 2 usage or settings; 3 something does;
+// 1 anything else.
 //
 // +cache="never"
 func (m *Magecloudkit) Verify(
 	ctx context.Context,
+	// Number of the build, the tag of its images.
+	//
+	// +optional
+	buildNum string,
+	// Cluster whose running images are released, by digest, instead of a build number.
+	//
+	// +optional
+	from string,
+	// Name images by digest in the task definitions.
+	//
+	// +optional
+	pinDigest bool,
+	// Release an older build than the one that runs.
+	//
+	// +optional
+	downgrade bool,
 	// ECS cluster.
 	cluster string,
 	// ECS services; the first one's revision runs one-off tasks.
@@ -704,30 +718,6 @@ func (m *Magecloudkit) Verify(
 	//
 	// +optional
 	ecrRepository []string,
-	// Container that runs commands; the first of the store's own that is not nginx, if not set.
-	//
-	// +optional
-	container string,
-	// How Magento's command line is called in the container.
-	//
-	// +default="bin/magento"
-	console string,
-	// For one one-off task.
-	//
-	// +default="30m"
-	taskTimeout string,
-	// Number of the build, the tag of its images.
-	//
-	// +optional
-	buildNum string,
-	// Cluster whose running images are released, by digest, instead of a build number.
-	//
-	// +optional
-	from string,
-	// Name images by digest in the task definitions.
-	//
-	// +optional
-	pinDigest bool,
 	// CPU of the tasks: units (1024) or "1 vCPU".
 	//
 	// +optional
@@ -736,110 +726,10 @@ func (m *Magecloudkit) Verify(
 	//
 	// +optional
 	taskMemory string,
-	// Whether the database is upgraded: auto, always or never.
-	//
-	// +default="auto"
-	migrate string,
-	// Flush Magento's cache after the roll.
-	//
-	// +default=true
-	cacheFlush bool,
-	// For the wait for all services together.
-	//
-	// +default="10m"
-	timeout string,
-	// Wait for a deployment in progress instead of refusing.
-	//
-	// +optional
-	waitForDeployment bool,
 	// Tasks of every service; -1 leaves them.
 	//
 	// +default=-1
 	desiredCount int,
-	// Lower limit of healthy tasks during the roll; -1 leaves it.
-	//
-	// +default=-1
-	minHealthyPercent int,
-	// Upper limit of tasks during the roll; -1 leaves it.
-	//
-	// +default=-1
-	maxPercent int,
-	// The services' deployment circuit breaker: keep, off, on or rollback.
-	//
-	// +default="keep"
-	circuitBreaker string,
-	// Roll even if nothing has changed.
-	//
-	// +optional
-	force bool,
-	// Return to what ran before when the roll fails.
-	//
-	// +default=true
-	rollback bool,
-	// Deregister older revisions than the newest so many; 0 keeps all.
-	//
-	// +optional
-	keepRevisions int,
-	// Who releases; AWS is asked if not set.
-	//
-	// +optional
-	by string,
-	// Say what would be done, and do nothing.
-	//
-	// +optional
-	dryRun bool,
-	// Address of the shop that must answer after the roll, as URL or SERVICE=URL (the first service's if none is named): its page, the build by /REVISION.txt, its style sheets.
-	//
-	// +optional
-	probe []string,
-	// Text that the page of a probe must have.
-	//
-	// +optional
-	probeText string,
-	// Ask /REVISION.txt of a probe's host which build answers.
-	//
-	// +default=true
-	probeBuild bool,
-	// For a probe to answer as it must.
-	//
-	// +default="1m"
-	probeTimeout string,
-	// User:password of HTTP Basic authentication that the probes' hosts are sent.
-	//
-	// +optional
-	probeAuth *dagger.Secret,
-	// Address of a load balancer's test listener that must answer before production traffic moves (BLUE_GREEN, LINEAR, CANARY), as URL or SERVICE=URL.
-	//
-	// +optional
-	probeTest []string,
-	// End a PAUSE before production traffic moves, once the test listener has answered.
-	//
-	// +optional
-	probeContinue bool,
-	// New Relic user key, for change tracking.
-	//
-	// +optional
-	newRelicApiKey *dagger.Secret,
-	// New Relic entity that is released.
-	//
-	// +optional
-	newRelicEntityGuid string,
-	// Datadog API key, for an event.
-	//
-	// +optional
-	datadogApiKey *dagger.Secret,
-	// Datadog site.
-	//
-	// +default="datadoghq.com"
-	datadogSite string,
-	// Address that is sent the release as JSON.
-	//
-	// +optional
-	webhookUrl *dagger.Secret,
-	// Bearer token that the webhook is sent with.
-	//
-	// +optional
-	webhookToken *dagger.Secret,
 	// Set an environment variable: NAME=VALUE, or CONTAINER/NAME=VALUE.
 	//
 	// +optional
@@ -856,60 +746,33 @@ func (m *Magecloudkit) Verify(
 	//
 	// +optional
 	plaintext bool,
-	// Release an older build than the one that runs.
+	// Address of a load balancer's test listener that must answer before production traffic moves (BLUE_GREEN, LINEAR, CANARY), as URL or SERVICE=URL.
 	//
 	// +optional
-	downgrade bool,
+	probeTest []string,
 	// Print the result as one JSON document.
 	//
 	// +optional
 	asJson bool,
 ) (string, error) {
 	c := verb("verify")
+	c.text("build-num", buildNum)
+	c.text("from", from)
+	c.on("pin-digest", pinDigest)
+	c.on("downgrade", downgrade)
 	c.text("cluster", cluster)
 	c.list("service", service)
 	c.list("cron-rule", cronRule)
 	c.text("prefix", prefix)
 	c.list("repository", ecrRepository)
-	c.text("container", container)
-	c.text("console", console)
-	c.text("task-timeout", taskTimeout)
-	c.text("build-num", buildNum)
-	c.text("from", from)
-	c.on("pin-digest", pinDigest)
 	c.text("task-cpu", taskCpu)
 	c.text("task-memory", taskMemory)
-	c.text("migrate", migrate)
-	c.off("cache-flush", !cacheFlush)
-	c.text("timeout", timeout)
-	c.on("wait-for-deployment", waitForDeployment)
 	c.number("desired-count", desiredCount)
-	c.number("min-healthy-percent", minHealthyPercent)
-	c.number("max-percent", maxPercent)
-	c.text("circuit-breaker", circuitBreaker)
-	c.on("force", force)
-	c.off("rollback", !rollback)
-	c.number("keep-revisions", keepRevisions)
-	c.text("by", by)
-	c.on("dry-run", dryRun)
-	c.list("probe", probe)
-	c.text("probe-text", probeText)
-	c.off("probe-build", !probeBuild)
-	c.text("probe-timeout", probeTimeout)
-	c.secret("MCK_PROBE_AUTH", probeAuth)
-	c.list("probe-test", probeTest)
-	c.on("probe-continue", probeContinue)
-	c.secret("NEW_RELIC_API_KEY", newRelicApiKey)
-	c.variable("NEW_RELIC_ENTITY_GUID", newRelicEntityGuid)
-	c.secret("DATADOG_API_KEY", datadogApiKey)
-	c.variable("DD_SITE", datadogSite)
-	c.secret("MCK_WEBHOOK_URL", webhookUrl)
-	c.secret("MCK_WEBHOOK_TOKEN", webhookToken)
 	c.list("env", env)
 	c.list("secret", secret)
 	c.list("unset", unset)
 	c.on("plaintext", plaintext)
-	c.on("downgrade", downgrade)
+	c.list("probe-test", probeTest)
 	c.on("json", asJson)
 	c.reports = true
 	return m.do(ctx, c)
@@ -920,6 +783,22 @@ func (m *Magecloudkit) Verify(
 // +cache="never"
 func (m *Magecloudkit) Diff(
 	ctx context.Context,
+	// Number of the build, the tag of its images.
+	//
+	// +optional
+	buildNum string,
+	// Cluster whose running images are released, by digest, instead of a build number.
+	//
+	// +optional
+	from string,
+	// Name images by digest in the task definitions.
+	//
+	// +optional
+	pinDigest bool,
+	// Release an older build than the one that runs.
+	//
+	// +optional
+	downgrade bool,
 	// ECS cluster.
 	cluster string,
 	// ECS services; the first one's revision runs one-off tasks.
@@ -936,30 +815,6 @@ func (m *Magecloudkit) Diff(
 	//
 	// +optional
 	ecrRepository []string,
-	// Container that runs commands; the first of the store's own that is not nginx, if not set.
-	//
-	// +optional
-	container string,
-	// How Magento's command line is called in the container.
-	//
-	// +default="bin/magento"
-	console string,
-	// For one one-off task.
-	//
-	// +default="30m"
-	taskTimeout string,
-	// Number of the build, the tag of its images.
-	//
-	// +optional
-	buildNum string,
-	// Cluster whose running images are released, by digest, instead of a build number.
-	//
-	// +optional
-	from string,
-	// Name images by digest in the task definitions.
-	//
-	// +optional
-	pinDigest bool,
 	// CPU of the tasks: units (1024) or "1 vCPU".
 	//
 	// +optional
@@ -968,110 +823,10 @@ func (m *Magecloudkit) Diff(
 	//
 	// +optional
 	taskMemory string,
-	// Whether the database is upgraded: auto, always or never.
-	//
-	// +default="auto"
-	migrate string,
-	// Flush Magento's cache after the roll.
-	//
-	// +default=true
-	cacheFlush bool,
-	// For the wait for all services together.
-	//
-	// +default="10m"
-	timeout string,
-	// Wait for a deployment in progress instead of refusing.
-	//
-	// +optional
-	waitForDeployment bool,
 	// Tasks of every service; -1 leaves them.
 	//
 	// +default=-1
 	desiredCount int,
-	// Lower limit of healthy tasks during the roll; -1 leaves it.
-	//
-	// +default=-1
-	minHealthyPercent int,
-	// Upper limit of tasks during the roll; -1 leaves it.
-	//
-	// +default=-1
-	maxPercent int,
-	// The services' deployment circuit breaker: keep, off, on or rollback.
-	//
-	// +default="keep"
-	circuitBreaker string,
-	// Roll even if nothing has changed.
-	//
-	// +optional
-	force bool,
-	// Return to what ran before when the roll fails.
-	//
-	// +default=true
-	rollback bool,
-	// Deregister older revisions than the newest so many; 0 keeps all.
-	//
-	// +optional
-	keepRevisions int,
-	// Who releases; AWS is asked if not set.
-	//
-	// +optional
-	by string,
-	// Say what would be done, and do nothing.
-	//
-	// +optional
-	dryRun bool,
-	// Address of the shop that must answer after the roll, as URL or SERVICE=URL (the first service's if none is named): its page, the build by /REVISION.txt, its style sheets.
-	//
-	// +optional
-	probe []string,
-	// Text that the page of a probe must have.
-	//
-	// +optional
-	probeText string,
-	// Ask /REVISION.txt of a probe's host which build answers.
-	//
-	// +default=true
-	probeBuild bool,
-	// For a probe to answer as it must.
-	//
-	// +default="1m"
-	probeTimeout string,
-	// User:password of HTTP Basic authentication that the probes' hosts are sent.
-	//
-	// +optional
-	probeAuth *dagger.Secret,
-	// Address of a load balancer's test listener that must answer before production traffic moves (BLUE_GREEN, LINEAR, CANARY), as URL or SERVICE=URL.
-	//
-	// +optional
-	probeTest []string,
-	// End a PAUSE before production traffic moves, once the test listener has answered.
-	//
-	// +optional
-	probeContinue bool,
-	// New Relic user key, for change tracking.
-	//
-	// +optional
-	newRelicApiKey *dagger.Secret,
-	// New Relic entity that is released.
-	//
-	// +optional
-	newRelicEntityGuid string,
-	// Datadog API key, for an event.
-	//
-	// +optional
-	datadogApiKey *dagger.Secret,
-	// Datadog site.
-	//
-	// +default="datadoghq.com"
-	datadogSite string,
-	// Address that is sent the release as JSON.
-	//
-	// +optional
-	webhookUrl *dagger.Secret,
-	// Bearer token that the webhook is sent with.
-	//
-	// +optional
-	webhookToken *dagger.Secret,
 	// Set an environment variable: NAME=VALUE, or CONTAINER/NAME=VALUE.
 	//
 	// +optional
@@ -1088,60 +843,33 @@ func (m *Magecloudkit) Diff(
 	//
 	// +optional
 	plaintext bool,
-	// Release an older build than the one that runs.
+	// Address of a load balancer's test listener that must answer before production traffic moves (BLUE_GREEN, LINEAR, CANARY), as URL or SERVICE=URL.
 	//
 	// +optional
-	downgrade bool,
+	probeTest []string,
 	// Print the result as one JSON document.
 	//
 	// +optional
 	asJson bool,
 ) (string, error) {
 	c := verb("diff")
+	c.text("build-num", buildNum)
+	c.text("from", from)
+	c.on("pin-digest", pinDigest)
+	c.on("downgrade", downgrade)
 	c.text("cluster", cluster)
 	c.list("service", service)
 	c.list("cron-rule", cronRule)
 	c.text("prefix", prefix)
 	c.list("repository", ecrRepository)
-	c.text("container", container)
-	c.text("console", console)
-	c.text("task-timeout", taskTimeout)
-	c.text("build-num", buildNum)
-	c.text("from", from)
-	c.on("pin-digest", pinDigest)
 	c.text("task-cpu", taskCpu)
 	c.text("task-memory", taskMemory)
-	c.text("migrate", migrate)
-	c.off("cache-flush", !cacheFlush)
-	c.text("timeout", timeout)
-	c.on("wait-for-deployment", waitForDeployment)
 	c.number("desired-count", desiredCount)
-	c.number("min-healthy-percent", minHealthyPercent)
-	c.number("max-percent", maxPercent)
-	c.text("circuit-breaker", circuitBreaker)
-	c.on("force", force)
-	c.off("rollback", !rollback)
-	c.number("keep-revisions", keepRevisions)
-	c.text("by", by)
-	c.on("dry-run", dryRun)
-	c.list("probe", probe)
-	c.text("probe-text", probeText)
-	c.off("probe-build", !probeBuild)
-	c.text("probe-timeout", probeTimeout)
-	c.secret("MCK_PROBE_AUTH", probeAuth)
-	c.list("probe-test", probeTest)
-	c.on("probe-continue", probeContinue)
-	c.secret("NEW_RELIC_API_KEY", newRelicApiKey)
-	c.variable("NEW_RELIC_ENTITY_GUID", newRelicEntityGuid)
-	c.secret("DATADOG_API_KEY", datadogApiKey)
-	c.variable("DD_SITE", datadogSite)
-	c.secret("MCK_WEBHOOK_URL", webhookUrl)
-	c.secret("MCK_WEBHOOK_TOKEN", webhookToken)
 	c.list("env", env)
 	c.list("secret", secret)
 	c.list("unset", unset)
 	c.on("plaintext", plaintext)
-	c.on("downgrade", downgrade)
+	c.list("probe-test", probeTest)
 	c.on("json", asJson)
 	c.reports = true
 	return m.do(ctx, c)
@@ -1171,10 +899,6 @@ func (e *Environment) Set(
 	//
 	// +default="30m"
 	taskTimeout string,
-	// Name images by digest in the task definitions.
-	//
-	// +optional
-	pinDigest bool,
 	// CPU of the tasks: units (1024) or "1 vCPU".
 	//
 	// +optional
@@ -1183,6 +907,10 @@ func (e *Environment) Set(
 	//
 	// +optional
 	taskMemory string,
+	// Tasks of every service; -1 leaves them.
+	//
+	// +default=-1
+	desiredCount int,
 	// Whether the database is upgraded: auto, always or never.
 	//
 	// +default="auto"
@@ -1199,10 +927,6 @@ func (e *Environment) Set(
 	//
 	// +optional
 	waitForDeployment bool,
-	// Tasks of every service; -1 leaves them.
-	//
-	// +default=-1
-	desiredCount int,
 	// Lower limit of healthy tasks during the roll; -1 leaves it.
 	//
 	// +default=-1
@@ -1304,14 +1028,13 @@ func (e *Environment) Set(
 	c.text("container", container)
 	c.text("console", console)
 	c.text("task-timeout", taskTimeout)
-	c.on("pin-digest", pinDigest)
 	c.text("task-cpu", taskCpu)
 	c.text("task-memory", taskMemory)
+	c.number("desired-count", desiredCount)
 	c.text("migrate", migrate)
 	c.off("cache-flush", !cacheFlush)
 	c.text("timeout", timeout)
 	c.on("wait-for-deployment", waitForDeployment)
-	c.number("desired-count", desiredCount)
 	c.number("min-healthy-percent", minHealthyPercent)
 	c.number("max-percent", maxPercent)
 	c.text("circuit-breaker", circuitBreaker)
@@ -1365,10 +1088,6 @@ func (e *Environment) Unset(
 	//
 	// +default="30m"
 	taskTimeout string,
-	// Name images by digest in the task definitions.
-	//
-	// +optional
-	pinDigest bool,
 	// CPU of the tasks: units (1024) or "1 vCPU".
 	//
 	// +optional
@@ -1377,6 +1096,10 @@ func (e *Environment) Unset(
 	//
 	// +optional
 	taskMemory string,
+	// Tasks of every service; -1 leaves them.
+	//
+	// +default=-1
+	desiredCount int,
 	// Whether the database is upgraded: auto, always or never.
 	//
 	// +default="auto"
@@ -1393,10 +1116,6 @@ func (e *Environment) Unset(
 	//
 	// +optional
 	waitForDeployment bool,
-	// Tasks of every service; -1 leaves them.
-	//
-	// +default=-1
-	desiredCount int,
 	// Lower limit of healthy tasks during the roll; -1 leaves it.
 	//
 	// +default=-1
@@ -1490,14 +1209,13 @@ func (e *Environment) Unset(
 	c.text("container", container)
 	c.text("console", console)
 	c.text("task-timeout", taskTimeout)
-	c.on("pin-digest", pinDigest)
 	c.text("task-cpu", taskCpu)
 	c.text("task-memory", taskMemory)
+	c.number("desired-count", desiredCount)
 	c.text("migrate", migrate)
 	c.off("cache-flush", !cacheFlush)
 	c.text("timeout", timeout)
 	c.on("wait-for-deployment", waitForDeployment)
-	c.number("desired-count", desiredCount)
 	c.number("min-healthy-percent", minHealthyPercent)
 	c.number("max-percent", maxPercent)
 	c.text("circuit-breaker", circuitBreaker)

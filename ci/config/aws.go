@@ -4,7 +4,7 @@ package config
 // (environment, web identity, shared config and credentials files, SSO, container and instance roles). Those that dagger
 // has are settings of the module's constructor; those that it lacks are of files of the machine that calls.
 type AWS struct {
-	Region string `env:"AWS_REGION" or:"AWS_DEFAULT_REGION" flag:"region" dagger:"^awsRegion" doc:"AWS region"`
+	Region string `env:"AWS_REGION" or:"AWS_DEFAULT_REGION" flag:"region" dagger:"^awsRegion" doc:"AWS region, unless the profile names one"`
 	// Profile goes before every other source of credentials; AWS_PROFILE only says which part of the files is read when
 	// nothing else is set, as in the AWS CLI.
 	Profile        string `env:"MCK_AWS_PROFILE" flag:"profile" dagger:"-" doc:"profile of the AWS config and credentials files, whatever else is set"`
@@ -25,4 +25,14 @@ type AWS struct {
 	ConfigFile  string `env:"AWS_CONFIG_FILE" dagger:"-" doc:"AWS config file, when it is not ~/.aws/config"`
 	Credentials string `env:"AWS_SHARED_CREDENTIALS_FILE" dagger:"-" doc:"AWS credentials file, when it is not ~/.aws/credentials"`
 	MaxAttempts int    `env:"AWS_MAX_ATTEMPTS,default=10" dagger:"-" doc:"attempts of a request that is throttled or fails for the moment"`
+}
+
+// Region describes the setting of the region.
+func Region() Setting {
+	for _, s := range Settings(&AWS{}) {
+		if s.Name == "AWS_REGION" {
+			return s
+		}
+	}
+	panic("there is no setting AWS_REGION")
 }

@@ -14,6 +14,7 @@
 //   - or: further variables, separated by commas, that are looked at when the first one is not set;
 //   - flag: the name of the command-line flag, if there is one, and after a comma its letter;
 //   - oneof: the values allowed, separated by |;
+//   - unless: the flag of another setting of the struct; one of the two is required;
 //   - doc: what the setting is for, in a few words;
 //   - dagger, make: what the setting is called there (see [Setting]).
 //
@@ -93,10 +94,29 @@ func Load(ctx context.Context, target any, lookupers ...Lookuper) error {
 	if err != nil {
 		return err
 	}
-	if len(wrong.Missing) > 0 || len(wrong.Invalid) > 0 {
-		return &wrong
+	if err := wrong.lookForAlternatives(target); err != nil {
+		return err
 	}
-	return nil
+	return wrong.OrNil()
+}
+
+// lookForAlternatives adds the settings that are wanted in the place of others where neither is set.
+func (e *Error) lookForAlternatives(target any) error {
+	set := map[string]bool{}
+	err := walk(target, func(f field) error {
+		s := f.setting()
+		set[s.Flag] = !f.value.IsZero() || slices.ContainsFunc(e.Invalid, func(i Invalid) bool { return i.Name == s.Name && s.Name != "" })
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return walk(target, func(f field) error {
+		if s := f.setting(); s.Unless != "" && !set[s.Flag] && !set[s.Unless] {
+			e.Missing = append(e.Missing, s)
+		}
+		return nil
+	})
 }
 
 // field is one setting of a struct.

@@ -13,6 +13,9 @@ func (s Setting) how() string {
 	if s.Flag != "" {
 		how += ", or pass --" + s.Flag
 	}
+	if s.Unless != "" {
+		how += ", or --" + s.Unless + " instead"
+	}
 	return how
 }
 
@@ -26,6 +29,14 @@ type Invalid struct {
 type Error struct {
 	Missing []Setting
 	Invalid []Invalid
+}
+
+// OrNil is nil if nothing is wrong.
+func (e *Error) OrNil() error {
+	if len(e.Missing) == 0 && len(e.Invalid) == 0 {
+		return nil
+	}
+	return e
 }
 
 // Error lists every setting: its name, what it is for, and how to give it.

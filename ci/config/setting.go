@@ -32,8 +32,10 @@ type Setting struct {
 	OneOf   []string // the values allowed; nil: any
 	Kind    Kind
 	Secret  bool
-	// Required says that mck wants it, DaggerRequired that a Dagger function does.
+	// Required says that mck wants it, DaggerRequired that a Dagger function does. Unless is the flag of a setting in
+	// whose place it is wanted.
 	Required, DaggerRequired bool
+	Unless                   string
 	// Dagger is the parameter of a Dagger function; empty: there is none. A name after ^ is one of the constructor's.
 	// It is made of the flag, or of the variable, unless the tag dagger names it (or says "-").
 	Dagger string
@@ -74,7 +76,7 @@ func (f field) setting() Setting {
 	if _, d, ok := strings.Cut(f.options, "default="); ok {
 		s.Default = d
 	}
-	s.Required = f.options == "required"
+	s.Required, s.Unless = f.options == "required", get("unless")
 	if oneof := get("oneof"); oneof != "" {
 		s.OneOf = strings.Split(oneof, "|")
 	}

@@ -81,6 +81,9 @@ func table(settings []config.Setting) string {
 		if s.Required {
 			byDefault = "required"
 		}
+		if s.Unless != "" {
+			byDefault = "required, or " + code("--"+s.Unless)
+		}
 		doc := s.Doc
 		if s.OneOf != nil {
 			doc += ": " + s.Alternatives()

@@ -123,6 +123,14 @@ func (r *Registry) since(start time.Time) float64 {
 	return r.o.Now().Sub(start).Round(time.Millisecond).Seconds()
 }
 
+// CheckTag says what is wrong with a tag.
+func CheckTag(tag string) error {
+	if _, err := name.NewTag("registry.example/image:"+tag, name.StrictValidation); err != nil {
+		return fmt.Errorf("%q cannot be a tag: use up to 128 letters, digits, dots, dashes and underscores", tag)
+	}
+	return nil
+}
+
 // prepare reads the images and checks all names, with no request.
 func (r *Registry) prepare(req Request) ([]*upload, error) {
 	if len(req.Images) == 0 {
@@ -138,8 +146,8 @@ func (r *Registry) prepare(req Request) ([]*upload, error) {
 			return nil, fmt.Errorf("%q cannot be a repository's name: %w", repo, err)
 		}
 		for _, tag := range append([]string{req.Tag}, req.Tags...) {
-			if _, err := name.NewTag(u.repo.String()+":"+tag, name.StrictValidation); err != nil {
-				return nil, fmt.Errorf("%q cannot be a tag: use up to 128 letters, digits, dots, dashes and underscores", tag)
+			if err := CheckTag(tag); err != nil {
+				return nil, err
 			}
 		}
 		if err := u.read(); err != nil {

@@ -17,6 +17,5 @@ type Shop struct {
 
 // TestListener is how the shop is asked before visitors are led to it, where ECS moves traffic.
 type TestListener struct {
-	ProbeTest     []string `env:"MCK_PROBE_TEST" flag:"probe-test" doc:"address of a load balancer's test listener that must answer before production traffic moves (BLUE_GREEN, LINEAR, CANARY), as URL or SERVICE=URL"`
-	ProbeContinue bool     `env:"MCK_PROBE_CONTINUE" flag:"probe-continue" doc:"end a PAUSE before production traffic moves, once the test listener has answered"`
+	ProbeTest []string `env:"MCK_PROBE_TEST" flag:"probe-test" doc:"address of a load balancer's test listener that must answer before production traffic moves (BLUE_GREEN, LINEAR, CANARY), as URL or SERVICE=URL"`
 }

@@ -8,6 +8,8 @@ const (
 4 migration failed, services untouched; 5 rollout failed and rolled back;
 6 rollout failed and not rolled back; 7 timed out; 8 superseded by another
 deployment; 1 anything else, an interruption among it.`
+	verifyCodes = `Exit codes: 0 nothing stands in the way; 2 usage or settings; 3 something does;
+1 anything else.`
 	rollbackCodes = `Exit codes: 0 the earlier build runs; 2 usage or settings; 3 refused before any
 change; 6 the services are not back; 7 timed out; 8 superseded by another
 deployment; 1 anything else.`
@@ -167,11 +169,12 @@ stays as it is.`,
 		{
 			Name: "verify", Short: "Check whether a build could be released, and change nothing",
 			Long: `verify is the preflight of deploy alone: cluster, services, images, roles, secrets,
-log groups, cron rules, and what may be read. Everything that is wrong is reported
-at once.
-` + DeployCodes,
-			Codes:    deployCodes,
-			Settings: &Deploy{},
+log groups, cron rules, health checks, and what may be read. Everything that is
+wrong is reported at once.
+
+` + verifyCodes,
+			Codes:    verifyCodes,
+			Settings: &Verify{},
 			Dagger:   &Function{},
 			Make:     true,
 		},
@@ -181,7 +184,7 @@ at once.
 Values that may be secret are not shown.
 
 Exit codes: 0 shown; 2 usage or settings; 3 something is wrong; 1 anything else.`,
-			Settings: &Deploy{},
+			Settings: &Verify{},
 			Dagger:   &Function{},
 			Make:     true,
 		},
@@ -194,7 +197,7 @@ secrets: a secret value itself has no place on a command line.
 			Codes:    deployCodes,
 			Settings: &EnvSet{},
 			Args:     Args{Usage: "NAME=VALUE...", Dagger: "variables", Doc: "The variables, as NAME=VALUE or CONTAINER/NAME=VALUE."},
-			Dagger:   &Function{Except: "buildNum from"},
+			Dagger:   &Function{},
 		},
 		{
 			Name: "env unset", Short: "Remove variables, and roll the services",
@@ -204,7 +207,7 @@ CONTAINER/NAME from that one, and rolls the services. The build stays.
 			Codes:    deployCodes,
 			Settings: &EnvUnset{},
 			Args:     Args{Usage: "NAME...", Dagger: "names", Doc: "The variables, as NAME or CONTAINER/NAME."},
-			Dagger:   &Function{Except: "buildNum from"},
+			Dagger:   &Function{},
 		},
 	}
 }

@@ -21,7 +21,7 @@ func TestAll(t *testing.T) {
 		}
 		seen[v.Name] = true
 		config.Bind(pflag.NewFlagSet(v.Name, pflag.ContinueOnError), v.Settings) // panics if it cannot
-		if err := config.Load(t.Context(), v.Settings, envconfig.MapLookuper(map[string]string{"BUILD_NUM": "1"})); err != nil {
+		if err := config.Load(t.Context(), v.Settings, envconfig.MapLookuper(map[string]string{"BUILD_NUM": "1", "MCK_CLUSTER": "a", "MCK_SERVICES": "b"})); err != nil {
 			t.Errorf("%s: %v", v.Name, err)
 		}
 		for _, s := range config.Settings(v.Settings) {

@@ -36,6 +36,14 @@ func basesOf(e *env, s *verbs.Build) (*bases, error) {
 	if err != nil {
 		return nil, &exitError{exitUsage, err}
 	}
+	for flag, ref := range map[string]string{"--php-base": s.PHPBase, "--nginx-base": s.NginxBase} {
+		if ref == "" {
+			continue
+		}
+		if _, err := image.ParseReference(ref); err != nil {
+			return nil, &exitError{exitUsage, fmt.Errorf("%s: %w", flag, err)}
+		}
+	}
 	return &bases{env: e, platforms: s.Platforms, refs: [2]string{s.PHPBase, s.NginxBase}, quiet: s.Quiet, mirror: mirror}, nil
 }
 
@@ -93,7 +101,7 @@ func mirrorOf(address string) ([]image.Option, error) {
 		return nil, nil
 	}
 	u, err := url.Parse(address)
-	if err != nil || u.Host == "" {
+	if err != nil || u.Host == "" || !slices.Contains([]string{"tcp", "http", "https"}, u.Scheme) {
 		return nil, fmt.Errorf("--base-registry: %q is not an address such as tcp://127.0.0.1:5000", address)
 	}
 	if u.Scheme == "tcp" { // as dagger writes it

@@ -27,6 +27,9 @@ func newInspectCommand(e *env) *cobra.Command {
 		if s.Largest < 0 {
 			return &exitError{exitUsage, errors.New("--largest cannot be negative")}
 		}
+		if err := image.CheckPlatform(s.Platform); err != nil {
+			return &exitError{exitUsage, fmt.Errorf("--image-platform: %w", err)}
+		}
 		o := opener{e: e, s: &s.Built}
 		images, err := o.inspected(ctx, args)
 		if err != nil {

@@ -87,6 +87,9 @@ func (b *builder) withJob(ctx context.Context, more more, fn func(context.Contex
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
+	if b.CPUs < 0 {
+		return &exitError{exitUsage, fmt.Errorf("--cpus %d is negative", b.CPUs)}
+	}
 	s, err := b.buildable(ctx, more)
 	if err != nil {
 		return err

@@ -95,6 +95,9 @@ func loadAWS(ctx context.Context, s config.AWS) (aws.Config, error) {
 func newPushCommand(e *env) *cobra.Command {
 	return verb(e, "push", cobra.NoArgs, func(cmd *cobra.Command, e *env, s *verbs.Push, _ []string) error {
 		ctx := cmd.Context()
+		if err := checkPush(s); err != nil {
+			return &exitError{exitUsage, err}
+		}
 		if s.Smoke {
 			if err := smokeBeforePush(ctx, e, s.Images, cmd.Flags().Changed("smoke")); err != nil {
 				return err
@@ -164,6 +167,28 @@ func pushRequest(ctx context.Context, e *env, s *verbs.Push) (registry.Request, 
 	return req, nil
 }
 
+// checkPush says what of the settings cannot be, before an image is read.
+func checkPush(s *verbs.Push) error {
+	var errs []error
+	for _, tag := range append([]string{s.BuildNum}, s.Tags...) {
+		errs = append(errs, registry.CheckTag(tag))
+	}
+	if s.Jobs < 1 {
+		errs = append(errs, fmt.Errorf("--jobs %d: at least one blob must be sent at a time", s.Jobs))
+	}
+	if address := registryAddress(s.Registry); address != "" {
+		_, err := registry.New(address, registry.Options{})
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// registryAddress is a registry's address as it is meant: AWS_ECR_URL is a host in the AWS documentation, and a URL in
+// many a script.
+func registryAddress(s string) string {
+	return strings.TrimSuffix(strings.TrimPrefix(s, "https://"), "/")
+}
+
 // openRegistry finds out what kind of registry the settings mean, and how it is reached.
 func openRegistry(ctx context.Context, e *env, s verbs.Push) (*registry.Registry, error) {
 	transport, err := trusting(s.CABundle)
@@ -171,8 +196,7 @@ func openRegistry(ctx context.Context, e *env, s verbs.Push) (*registry.Registry
 		return nil, err
 	}
 	o := registry.Options{Transport: transport, Now: e.now, Jobs: s.Jobs, Progress: lines(e, "push")}
-	// AWS_ECR_URL is a host in the AWS documentation, and a URL in many a script.
-	address := strings.TrimSuffix(strings.TrimPrefix(s.Registry, "https://"), "/")
+	address := registryAddress(s.Registry)
 	_, region, isECR := ecrhost.Parse(address)
 	if isECR {
 		s.Region = region

@@ -183,7 +183,7 @@ func TestPushSettings(t *testing.T) {
 	if code, _, errs := mck(t, nil, "push"); code != exitUsage || !strings.Contains(errs, "BUILD_NUM or CIRCLE_BUILD_NUM") {
 		t.Errorf("push without a number = %d, %s", code, errs)
 	}
-	if code, _, errs := mck(t, map[string]string{"CIRCLE_BUILD_NUM": "7"}, "push", "--images", t.TempDir()); code != 1 || !strings.Contains(errs, "mck build") {
+	if code, _, errs := mck(t, map[string]string{"CIRCLE_BUILD_NUM": "7", "AWS_REGION": "us-east-1"}, "push", "--images", t.TempDir()); code != 1 || !strings.Contains(errs, "mck build") {
 		t.Errorf("push without images = %d, %s", code, errs)
 	}
 	if code, _, errs := mck(t, nil, "push", "--env-file", filepath.Join(t.TempDir(), "none")); code != exitUsage || !strings.Contains(errs, "env file") {

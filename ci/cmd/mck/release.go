@@ -42,11 +42,10 @@ func fillTask(r *release.Request, s verbs.Task) {
 func releaseRequest(s verbs.Release) release.Request {
 	r := targetRequest(s.Target)
 	fillTask(&r, s.Task)
-	r.Build, r.From, r.PinDigest = s.BuildNum, s.From, s.PinDigest
-	r.Edits.CPU, r.Edits.Memory = s.CPU, s.Memory
+	fillSize(&r, s.Size)
 	r.Migrate, r.NoCacheFlush = release.MigrateMode(s.Migrate), !s.CacheFlush
 	r.Timeout, r.WaitForDeployment = s.Timeout, s.WaitForDeployment
-	r.DesiredCount, r.MinHealthyPercent, r.MaxPercent = unlessNegative(s.DesiredCount), unlessNegative(s.MinHealthy), unlessNegative(s.MaxPercent)
+	r.MinHealthyPercent, r.MaxPercent = unlessLeft(s.MinHealthy), unlessLeft(s.MaxPercent)
 	if s.CircuitBreaker != "keep" {
 		r.Breaker = release.Breaker(s.CircuitBreaker)
 	}
@@ -56,11 +55,21 @@ func releaseRequest(s verbs.Release) release.Request {
 	return r
 }
 
-func unlessNegative(n int) *int32 {
-	if n < 0 {
+// fillBuild says which build.
+func fillBuild(r *release.Request, s verbs.ReleasedBuild) {
+	r.Build, r.From, r.PinDigest, r.Downgrade = s.BuildNum, s.From, s.PinDigest, s.Downgrade
+}
+
+func fillSize(r *release.Request, s verbs.Size) {
+	r.Edits.CPU, r.Edits.Memory, r.DesiredCount = s.CPU, s.Memory, unlessLeft(s.DesiredCount)
+}
+
+// unlessLeft is nil for -1, which leaves a number as it is.
+func unlessLeft(n int) *int32 {
+	if n == -1 {
 		return nil
 	}
-	return aws.Int32(int32(min(n, 1<<30)))
+	return aws.Int32(int32(max(-1<<30, min(n, 1<<30))))
 }
 
 // markers are those that the settings name.
@@ -255,29 +264,35 @@ func checked(r release.Request) (release.Request, error) {
 type act = func(*release.Releaser, context.Context, release.Request) *release.Result
 
 func newDeployCommand(e *env) *cobra.Command {
-	return verb(e, "deploy", cobra.NoArgs, deploying((*release.Releaser).Deploy, nil))
-}
-
-func newVerifyCommand(e *env) *cobra.Command {
-	return verb(e, "verify", cobra.NoArgs, deploying((*release.Releaser).Verify, nil))
-}
-
-func newDiffCommand(e *env) *cobra.Command {
-	return verb(e, "diff", cobra.NoArgs, deploying((*release.Releaser).Diff, (*release.Result).Diff))
-}
-
-// deploying is a verb with deploy's settings.
-func deploying(do act, text func(*release.Result) string) func(*cobra.Command, *env, *verbs.Deploy, []string) error {
-	return func(cmd *cobra.Command, e *env, s *verbs.Deploy, _ []string) error {
-		if s.BuildNum == "" && s.From == "" {
-			return &exitError{exitUsage, errors.New("no build is given: --build-num or BUILD_NUM, or --from to take what another cluster runs")}
-		}
+	return verb(e, "deploy", cobra.NoArgs, func(cmd *cobra.Command, e *env, s *verbs.Deploy, _ []string) error {
 		r := releaseRequest(s.Release)
-		r.Downgrade = s.Downgrade
+		fillBuild(&r, s.ReleasedBuild)
 		if err := fillEdits(&r.Edits, s.Edits); err != nil {
 			return &exitError{exitUsage, err}
 		}
-		return runRelease(cmd.Context(), e, s.Release, r, output{Output: s.Output, text: text, findings: cmd.Name() == "verify"}, nil, do)
+		return runRelease(cmd.Context(), e, s.Release, r, output{Output: s.Output}, nil, (*release.Releaser).Deploy)
+	})
+}
+
+func newVerifyCommand(e *env) *cobra.Command {
+	return verb(e, "verify", cobra.NoArgs, foreseeing((*release.Releaser).Verify, nil))
+}
+
+func newDiffCommand(e *env) *cobra.Command {
+	return verb(e, "diff", cobra.NoArgs, foreseeing((*release.Releaser).Diff, (*release.Result).Diff))
+}
+
+// foreseeing is a verb that says what a release would do.
+func foreseeing(do act, text func(*release.Result) string) func(*cobra.Command, *env, *verbs.Verify, []string) error {
+	return func(cmd *cobra.Command, e *env, s *verbs.Verify, _ []string) error {
+		r := targetRequest(s.Target)
+		fillBuild(&r, s.ReleasedBuild)
+		fillSize(&r, s.Size)
+		r.Probes.Test = parseProbes(s.ProbeTest)
+		if err := fillEdits(&r.Edits, s.Edits); err != nil {
+			return &exitError{exitUsage, err}
+		}
+		return runRelease(cmd.Context(), e, verbs.Release{Target: s.Target}, r, output{Output: s.Output, text: text, findings: cmd.Name() == "verify"}, nil, do)
 	}
 }
 
@@ -382,6 +397,9 @@ func openTarget(ctx context.Context, e *env, s verbs.Target) (release.Request, *
 
 func newHistoryCommand(e *env) *cobra.Command {
 	return verb(e, "history", cobra.NoArgs, func(cmd *cobra.Command, e *env, s *verbs.History, _ []string) error {
+		if s.Last < 1 {
+			return &exitError{exitUsage, fmt.Errorf("--last %d: at least one deployment must be shown", s.Last)}
+		}
 		r, releaser, err := openTarget(cmd.Context(), e, s.Target)
 		if err != nil {
 			return err
@@ -437,6 +455,13 @@ func newEnvCommand(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "env",
 		Short: "Show or change the environment of the running containers",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			fmt.Fprintf(e.stderr, "%s\n\n", strings.TrimSpace(cmd.UsageString()))
+			if len(args) == 0 {
+				return &exitError{exitUsage, errors.New("say what: env list, env set or env unset")}
+			}
+			return &exitError{exitUsage, fmt.Errorf("there is no verb \"env %s\"", args[0])}
+		},
 	}
 	cmd.AddCommand(newEnvListCommand(e), newEnvSetCommand(e), newEnvUnsetCommand(e))
 	return cmd
@@ -486,7 +511,6 @@ func newEnvUnsetCommand(e *env) *cobra.Command {
 
 // changeEnv rolls the services with another environment; the build stays.
 func changeEnv(ctx context.Context, e *env, s verbs.Release, edits verbs.Edits, out verbs.Output) error {
-	s.BuildNum, s.From = "", ""
 	r := releaseRequest(s)
 	if err := fillEdits(&r.Edits, edits); err != nil {
 		return &exitError{exitUsage, err}

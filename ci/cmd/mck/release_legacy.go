@@ -169,6 +169,16 @@ func findLegacy(arg string) (legacyOption, bool) {
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
+// settings are those of the environment that the old command line takes the
+// place of: they are not missing.
+func (a legacyArguments) settings() config.Lookuper {
+	set := map[string]string{"MCK_CLUSTER": a.cluster, "MCK_SERVICES": a.service, "AWS_REGION": a.region, "MCK_AWS_PROFILE": a.profile}
+	return config.Environment(func(name string) (string, bool) {
+		value, ok := set[name]
+		return value, ok
+	})
+}
+
 // apply puts what the old command line says over the settings of the
 // environment.
 func (a legacyArguments) apply(s *verbs.Release, lookup func(string) (string, bool)) (release.Request, error) {
@@ -186,7 +196,6 @@ func (a legacyArguments) apply(s *verbs.Release, lookup func(string) (string, bo
 	if len(s.Repositories) == 0 {
 		s.Repositories = []string{"ecr"} // the old script moved every image
 	}
-	s.BuildNum, s.From = "", ""
 	r := releaseRequest(*s)
 	r.Timeout, r.KeepRevisions = a.timeout, a.keep
 	r.Force, r.Latest = r.Force || a.force, a.latest
@@ -229,6 +238,19 @@ func (a legacyArguments) apply(s *verbs.Release, lookup func(string) (string, bo
 	return r, nil
 }
 
+// inLegacyWords names the old script's options in an error.
+func inLegacyWords(err error) {
+	var wrong *config.Error
+	if !errors.As(err, &wrong) {
+		return
+	}
+	for i := range wrong.Missing {
+		if wrong.Missing[i].Name == "MCK_SERVICES" {
+			wrong.Missing[i].Flag = "service-name"
+		}
+	}
+}
+
 func newLegacyCommand(e *env) *cobra.Command {
 	var help strings.Builder
 	for _, o := range legacyOptions {
@@ -264,7 +286,8 @@ every image in a private ECR registry is moved to the tag, and no other one.
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
 			if len(args) == 0 {
-				return &exitError{exitUsage, errors.New("no option is given; 'mck ecs-deploy --help' lists them")}
+				fmt.Fprintf(e.stderr, "%s\n\n", cmd.Long)
+				return &exitError{exitUsage, errors.New("no option is given")}
 			}
 			if args[0] == "--help" || args[0] == "-h" {
 				return cmd.Help()
@@ -278,17 +301,14 @@ every image in a private ECR registry is moved to the tag, and no other one.
 				return err
 			}
 			var s verbs.Release
-			err = config.Load(ctx, &s, config.Environment(e.lookup))
-			var wrong *config.Error
-			if errors.As(err, &wrong) {
-				return &exitError{exitUsage, err}
+			err = loadSettings(ctx, &s, a.settings(), config.Environment(e.lookup))
+			inLegacyWords(err)
+			r, aerr := a.apply(&s, e.lookup)
+			if aerr != nil {
+				aerr = &exitError{exitUsage, aerr}
 			}
-			if err != nil {
+			if err := together(err, aerr); err != nil {
 				return err
-			}
-			r, err := a.apply(&s, e.lookup)
-			if err != nil {
-				return &exitError{exitUsage, err}
 			}
 			for _, n := range a.notes {
 				fmt.Fprintf(e.stderr, "mck: %s\n", n)

@@ -309,8 +309,9 @@ func FuzzLegacyArguments(f *testing.F) {
 // TestSettings loads every verb's settings from an empty environment: the tags
 // are right.
 func TestReleaseSettings(t *testing.T) {
+	named := config.Environment(func(name string) (string, bool) { return "a", name == "MCK_CLUSTER" || name == "MCK_SERVICES" })
 	var s verbs.Release
-	if err := config.Load(context.Background(), &s, config.Environment(func(string) (string, bool) { return "", false })); err != nil {
+	if err := config.Load(context.Background(), &s, named); err != nil {
 		t.Fatal(err)
 	}
 	r := releaseRequest(s)
@@ -320,7 +321,7 @@ func TestReleaseSettings(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	var back verbs.Rollback
-	if err := config.Load(context.Background(), &back, config.Environment(func(string) (string, bool) { return "", false })); err != nil {
+	if err := config.Load(context.Background(), &back, named); err != nil {
 		t.Fatal(err)
 	}
 }

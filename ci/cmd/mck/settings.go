@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/magecloudkit/pipeline/ci/config"
+	"github.com/magecloudkit/pipeline/ci/config/awsconfig"
 	"github.com/magecloudkit/pipeline/ci/verbs"
 )
 
@@ -22,13 +23,13 @@ func verb[S any](e *env, name string, args cobra.PositionalArgs, do func(cmd *co
 	v := verbs.Find(name)
 	s := v.Settings.(*S)
 	_, own := v.Group()
-	cmd := &cobra.Command{Use: strings.TrimSpace(own + " " + v.Args.Usage), Short: v.Short, Long: v.Long, Args: usage(args)}
+	cmd := &cobra.Command{Use: strings.TrimSpace(own + " " + v.Args.Usage), Short: v.Short, Long: v.Long, Args: cobra.ArbitraryArgs}
 	load := bindSettings(cmd, e, s)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := load(cmd.Context()); err != nil {
+	cmd.RunE = func(cmd *cobra.Command, words []string) error {
+		if err := together(usage(args)(cmd, words), load(cmd.Context())); err != nil {
 			return err
 		}
-		return do(cmd, e, s, args)
+		return do(cmd, e, s, words)
 	}
 	return cmd
 }
@@ -60,13 +61,52 @@ func bindSettings(cmd *cobra.Command, e *env, target any) func(context.Context) 
 			}
 			sources = append(sources, more)
 		}
-		err := config.Load(ctx, target, sources...)
-		var wrong *config.Error
-		if errors.As(err, &wrong) {
-			return &exitError{exitUsage, err}
-		}
+		return loadSettings(ctx, target, sources...)
+	}
+}
+
+// loadSettings fills target, and looks whether AWS can be reached with that where it must be. All that is missing is in
+// one error.
+func loadSettings(ctx context.Context, target any, sources ...config.Lookuper) error {
+	err := config.Load(ctx, target, sources...)
+	var wrong *config.Error
+	if err != nil && !errors.As(err, &wrong) {
 		return err
 	}
+	var contradiction error
+	if c, ok := target.(interface{ CallsAWS() (config.AWS, bool) }); ok {
+		if s, calls := c.CallsAWS(); calls {
+			_, contradiction = awsconfig.Load(ctx, s, awsconfig.Options{})
+		}
+	}
+	var more *config.Error
+	switch {
+	case errors.As(contradiction, &more) && wrong != nil:
+		wrong.Missing, wrong.Invalid = append(wrong.Missing, more.Missing...), append(wrong.Invalid, more.Invalid...)
+		return &exitError{exitUsage, wrong}
+	case err == nil && contradiction == nil:
+		return nil
+	}
+	return &exitError{exitUsage, errors.Join(err, contradiction)}
+}
+
+// together makes one error of usage of several; one that is none goes before them.
+func together(errs ...error) error {
+	var wrong []error
+	for _, err := range errs {
+		var exit *exitError
+		switch {
+		case err == nil:
+		case errors.As(err, &exit) && exit.code == exitUsage:
+			wrong = append(wrong, exit.err)
+		default:
+			return err
+		}
+	}
+	if wrong == nil {
+		return nil
+	}
+	return &exitError{exitUsage, errors.Join(wrong...)}
 }
 
 // trusting returns what sends requests to a server whose certificate the authorities in a PEM file vouch for; nil if no

@@ -18,6 +18,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"regexp"
 	"strconv"
 	"time"
 
@@ -66,10 +67,20 @@ func readTopology(path string) (*awssim.Topology, error) {
 	return t, nil
 }
 
+var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$`)
+
+func isPort(s string) bool {
+	n, err := strconv.Atoi(s)
+	return err == nil && n >= 0 && n <= 65535
+}
+
 // serve serves a world until the context ends.
 func serve(ctx context.Context, e *env, world *awssim.World, listen, name string, secure bool) error {
-	if _, _, err := net.SplitHostPort(listen); err != nil {
+	if _, port, err := net.SplitHostPort(listen); err != nil || !isPort(port) {
 		return &exitError{exitUsage, fmt.Errorf("--listen %s: it must be ADDRESS:PORT, as in 127.0.0.1:4566", listen)}
+	}
+	if name != "" && !hostName.MatchString(name) {
+		return &exitError{exitUsage, fmt.Errorf("--name %q is no host's name", name)}
 	}
 	l, err := net.Listen("tcp", listen)
 	if err != nil {

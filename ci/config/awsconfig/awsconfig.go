@@ -35,7 +35,7 @@ type Options struct {
 // file or of CircleCI; and what the SDK finds by itself (shared files, SSO, container and instance roles).
 // Only that last part, and the home directory, are read from the process's environment by the SDK.
 //
-// No call is made yet. An error says which setting contradicts which.
+// No call is made yet. An error says which setting contradicts which; where there is no region it is a *config.Error.
 func Load(ctx context.Context, s config.AWS, o Options) (aws.Config, error) {
 	options, err := connection(s, o)
 	if err != nil {
@@ -50,7 +50,7 @@ func Load(ctx context.Context, s config.AWS, o Options) (aws.Config, error) {
 		return aws.Config{}, fmt.Errorf("cannot make the AWS configuration: %w", err)
 	}
 	if cfg.Region == "" {
-		return aws.Config{}, errors.New("no AWS region: set AWS_REGION, pass --region, or give the profile one")
+		return aws.Config{}, &config.Error{Missing: []config.Setting{config.Region()}}
 	}
 	if webIdentity {
 		assumeRole(&cfg, s)

@@ -19,6 +19,16 @@ type Variable struct {
 	Value string `json:"value"`
 	// From is where a secret's value is read from; the value is never read.
 	From string `json:"from,omitempty"`
+
+	home home
+}
+
+// Text is the value as people read it.
+func (v Variable) Text() string {
+	if v.From == "" {
+		return v.Value
+	}
+	return v.Value + " " + v.home.short(v.From)
 }
 
 // EnvList lists the environment of every container of the request's services
@@ -34,7 +44,10 @@ func (r *Releaser) EnvList(ctx context.Context, req Request) ([]Variable, error)
 	var out []Variable
 	for _, p := range v.revs {
 		for _, c := range p.base.ContainerDefinitions {
-			out = append(out, variablesOf(strings.Join(p.users, ", "), c)...)
+			for _, one := range variablesOf(strings.Join(p.users, ", "), c) {
+				one.home = v.home
+				out = append(out, one)
+			}
 		}
 	}
 	return out, nil

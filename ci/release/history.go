@@ -29,7 +29,12 @@ type Past struct {
 	Reason   string `json:"reason,omitempty"`
 	// Stopped is who stopped it, and why.
 	Stopped string `json:"stopped,omitempty"`
+
+	home home
 }
+
+// Who is the person as people read it.
+func (p Past) Who() string { return p.home.short(p.By) }
 
 // revisionsPerCall is how many service revisions one DescribeServiceRevisions
 // takes.
@@ -71,7 +76,7 @@ func (v *survey) historyOf(ctx context.Context, service string, n int, tds map[s
 			past.Seconds = d.FinishedAt.Sub(past.At).Seconds()
 		}
 		arn := revision[aws.ToString(d.TargetServiceRevisionArn)]
-		past.Revision = ecs.RevisionName(arn)
+		past.Revision, past.home = ecs.RevisionName(arn), homeOf(arn)
 		td, ok := tds[arn]
 		if !ok && arn != "" {
 			if td, err = v.describeTaskDefinition(ctx, arn); err != nil {

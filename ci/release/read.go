@@ -53,6 +53,7 @@ func (s *session) describeServices(ctx context.Context, cluster string, names []
 		}
 		for _, svc := range out.Services {
 			services[aws.ToString(svc.ServiceName)] = svc
+			s.home = homeOf(aws.ToString(svc.ServiceArn))
 		}
 		failures = append(failures, out.Failures...)
 	}
@@ -151,5 +152,6 @@ func (s *session) describeCluster(ctx context.Context, name string) (*types.Clus
 	if err != nil || len(out.Clusters) == 0 {
 		return nil, err
 	}
+	s.home = homeOf(aws.ToString(out.Clusters[0].ClusterArn))
 	return &out.Clusters[0], nil
 }

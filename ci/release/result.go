@@ -213,7 +213,18 @@ func (r *Result) Diff() string {
 			}
 		}
 	}
-	return b.String()
+	return r.home().short(b.String())
+}
+
+// home is that of the services and the task definitions.
+func (r *Result) home() home {
+	switch {
+	case len(r.Services) > 0:
+		return homeOf(r.Services[0].Before)
+	case len(r.Revisions) > 0:
+		return homeOf(r.Revisions[0].Before)
+	}
+	return home{}
 }
 
 // Summary prints the verdict and the state for a person.
@@ -248,7 +259,7 @@ func (r *Result) Summary() string {
 			fmt.Fprintf(&b, "  %s\n", line)
 		}
 	}
-	return b.String()
+	return r.home().short(b.String())
 }
 
 // asExpected reports whether nobody needs to be told of a task: setup:db:status and

@@ -22,6 +22,7 @@ type session struct {
 	caller *ecs.Caller
 	notify func(Note)
 	step   string // that is being done
+	home   home
 
 	// unreachable is why AWS cannot be reached, once that is known; outOfReach the
 	// same for services that a release can do without.
@@ -48,7 +49,7 @@ func (r *Releaser) session() *session {
 }
 
 func (s *session) note(level Level, format string, args ...any) {
-	s.notify(Note{At: s.clock.Now(), Step: s.step, Level: level, Text: fmt.Sprintf(format, args...)})
+	s.notify(Note{At: s.clock.Now(), Step: s.step, Level: level, Text: s.home.short(fmt.Sprintf(format, args...))})
 }
 
 // call makes one AWS call for s. In the preflight, where nothing depends on

@@ -155,7 +155,7 @@ func (f *output) finish(e *env, r *release.Result) error {
 	if f.JSON.JSON {
 		err = writeJSON(e.stdout, r)
 	} else {
-		_, err = io.WriteString(e.stdout, text(r))
+		_, err = io.WriteString(e.stdout, fold(text(r)))
 	}
 	if r.ExitCode != 0 {
 		return &exitError{code: r.ExitCode}
@@ -204,7 +204,7 @@ func printNote(w io.Writer, n release.Note, at time.Duration) {
 	case release.LevelLog:
 		mark = "| "
 	}
-	fmt.Fprintf(w, "%6.1fs %-12s %s%s\n", at.Seconds(), n.Step, mark, n.Text)
+	fmt.Fprint(w, fold(fmt.Sprintf("%6.1fs %-12s %s%s\n", at.Seconds(), n.Step, mark, n.Text)))
 }
 
 // connection is what a verb may ask for beside the settings.
@@ -415,7 +415,7 @@ func newHistoryCommand(e *env) *cobra.Command {
 		fmt.Fprintln(t, "WHEN\tSERVICE\tWHAT\tBUILD\tREVISION\tSTATUS\tTOOK\tBY")
 		for _, p := range past {
 			took := time.Duration(p.Seconds * float64(time.Second)).Round(time.Second)
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.At.UTC().Format("2006-01-02 15:04:05"), p.Service, orDash(p.What), orDash(p.Build), p.Revision, p.Status, took, orDash(p.By))
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.At.UTC().Format("2006-01-02 15:04:05"), p.Service, orDash(p.What), orDash(p.Build), p.Revision, p.Status, took, orDash(p.Who()))
 			for _, why := range []struct{ title, text string }{{"why", p.Why}, {"stopped", p.Stopped}} {
 				if why.text != "" {
 					fmt.Fprintf(t, "\t%s: %s\n", why.title, why.text)
@@ -480,16 +480,17 @@ func newEnvListCommand(e *env) *cobra.Command {
 		if s.JSON.JSON {
 			return writeJSON(e.stdout, list)
 		}
-		t := tabwriter.NewWriter(e.stdout, 0, 0, 3, ' ', 0)
+		var table strings.Builder
+		t := tabwriter.NewWriter(&table, 0, 0, 3, ' ', 0)
 		fmt.Fprintln(t, "FOR\tCONTAINER\tNAME\tVALUE")
 		for _, v := range list {
-			value := v.Value
-			if v.From != "" {
-				value += " " + v.From
-			}
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", v.For, v.Container, v.Name, value)
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", v.For, v.Container, v.Name, v.Text())
 		}
-		return t.Flush()
+		if err := t.Flush(); err != nil {
+			return err
+		}
+		_, err = io.WriteString(e.stdout, fold(table.String()))
+		return err
 	})
 }
 

@@ -148,3 +148,41 @@ func TestVerifysOwnFlags(t *testing.T) {
 		}
 	}
 }
+
+// On a terminal of 80 columns no ARN breaks: those of the release's own account and region are written without them, and
+// others begin a line where they would not fit. A program gets them whole.
+func TestARNsAreNotBroken(t *testing.T) {
+	_, vars := cloud(t)
+	const (
+		foreign = "arn:aws:secretsmanager:us-east-1:222222222222:secret:shared/smtp-AbCdEf"
+		own     = "arn:aws:secretsmanager:us-east-1:111111111111:secret:gone"
+	)
+	for line, says := range map[string]string{
+		"env list": "(secret) secret:production/magento:MYSQL_PASSWORD::",
+		"status":   "production-app:1",
+		"verify --build-num 300 --secret A=" + own + " --secret B=" + foreign:                    "secret gone: does not exist",
+		"diff --build-num 300 --secret A=" + foreign:                                             "\n    " + foreign,
+		"deploy --build-num 300 --secret A=" + own:                                               "secret gone: does not exist",
+		"env set --secret MYSQL_PASSWORD=" + foreign + " --report /nonexistent/x.html":           "--report",
+		"verify --build-num 300 --secret A=" + strings.Repeat(foreign[:20], 1) + "us-east-1:1:a": "",
+	} {
+		_, out, err := mck(t, vars, strings.Fields(line)...)
+		for text := range strings.Lines(out + err) {
+			if strings.Contains(text, ":111111111111:") {
+				t.Errorf("mck %s: an ARN of the release's own account: %s", line, text)
+			}
+			for _, m := range wholeARN.FindAllStringIndex(text, -1) {
+				if m[1] > columns && m[0] > 4 {
+					t.Errorf("mck %s: an ARN breaks: %s", line, text)
+				}
+			}
+		}
+		if !strings.Contains(out+err, says) {
+			t.Errorf("mck %s does not say %q:\n%s%s", line, says, out, err)
+		}
+	}
+	_, out, _ := mck(t, vars, "verify", "--build-num", "300", "--secret", "A="+own, "--json")
+	if !strings.Contains(out, `"subject": "secret `+own+`"`) {
+		t.Errorf("a program does not get the ARN:\n%s", out)
+	}
+}

@@ -167,7 +167,8 @@ func TestWebhookToken(t *testing.T) {
 	var got []string
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = append(got, r.Header.Get("Authorization")) }))
 	defer server.Close()
-	for _, vars := range []map[string]string{{"MCK_WEBHOOK_URL": server.URL}, {"MCK_WEBHOOK_URL": server.URL, "MCK_WEBHOOK_TOKEN": "t0ken"}} {
+	for _, vars := range []map[string]string{{}, {"MCK_WEBHOOK_TOKEN": "t0ken"}} {
+		vars["MCK_WEBHOOK_URL"], vars["MCK_CLUSTER"], vars["MCK_SERVICES"] = server.URL, "a", "b"
 		var s verbs.Release
 		if err := config.Load(t.Context(), &s, config.Environment(func(name string) (string, bool) { v, ok := vars[name]; return v, ok })); err != nil {
 			t.Fatal(err)

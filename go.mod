@@ -36,7 +36,18 @@ require (
 	github.com/pandatix/go-cvss v0.6.4
 )
 
-require github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2 v1.64.0
+require (
+	github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2 v1.64.0
+	github.com/invopop/jsonschema v0.14.0
+	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
+)
+
+require (
+	github.com/bahlo/generic-list-go v0.2.0 // indirect
+	github.com/buger/jsonparser v1.1.2 // indirect
+	github.com/pb33f/ordered-map/v2 v2.3.1 // indirect
+	go.yaml.in/yaml/v4 v4.0.0-rc.2 // indirect
+)
 
 require (
 	github.com/cenkalti/backoff/v5 v5.0.3

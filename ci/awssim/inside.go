@@ -3,7 +3,6 @@ package awssim
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -98,7 +97,7 @@ func (t inProcess) RoundTrip(r *http.Request) (res *http.Response, err error) {
 	defer r.Body.Close()
 	defer func() {
 		if p := recover(); p != nil {
-			if err, ok := p.(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
+			if p != http.ErrAbortHandler {
 				panic(p)
 			}
 			res, err = nil, errCut

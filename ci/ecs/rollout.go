@@ -18,24 +18,29 @@ import (
 type Verdict string
 
 const (
-	// Completed says that the deployment is the service's primary one and complete
-	// for ECS, and that as many tasks run as are wanted.
+	// Completed: the deployment is the service's primary one, ECS says that it
+	// is complete, and as many tasks run as are wanted.
 	Completed Verdict = "completed"
-	// Failed says that ECS gave the deployment up, or the service is gone.
+	// Failed: ECS gave the deployment up, or the service is gone.
 	Failed Verdict = "failed"
-	// RolledBack says that ECS gave the deployment up and is returning, or has returned,
+	// RolledBack: ECS gave the deployment up and is returning, or has returned,
 	// to the one before. That is a failed deployment too.
 	RolledBack Verdict = "rolled back"
-	// Superseded says that somebody else's deployment has taken its place.
+	// Superseded: somebody else's deployment has taken its place.
 	Superseded Verdict = "superseded"
-	// TimedOut says that it was still going on when the time was up.
+	// TimedOut: it was still going on when the time was up.
 	TimedOut Verdict = "timed out"
-	// Interrupted says that nobody is waiting for it any more. ECS carries on by itself.
+	// Interrupted: nobody is waiting for it any more. ECS carries on by itself.
 	Interrupted Verdict = "interrupted"
-	// Rejected says that ECS goes on with it, and our own check at one of its stages says
+	// Rejected: ECS goes on with it, and our own check at one of its stages says
 	// that it is no good.
 	Rejected Verdict = "rejected"
 )
+
+// Verdicts are all that there are.
+func Verdicts() []Verdict {
+	return []Verdict{Completed, Failed, RolledBack, Superseded, TimedOut, Interrupted, Rejected}
+}
 
 // Done reports whether the verdict is one that ECS gave, rather than the end
 // of our waiting.

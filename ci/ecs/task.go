@@ -22,32 +22,40 @@ type TaskAPI interface {
 type TaskVerdict string
 
 const (
-	// TaskSucceeded says that the command's container ended with exit code 0.
+	// TaskSucceeded: the command's container ended with exit code 0.
 	TaskSucceeded TaskVerdict = "succeeded"
-	// TaskExited says that the command ended with another exit code.
+	// TaskExited: the command ended with another exit code.
 	TaskExited TaskVerdict = "exited"
-	// TaskKilled says that a signal ended the command, and not for want of memory.
+	// TaskKilled: a signal ended the command, and not for want of memory.
 	TaskKilled TaskVerdict = "killed"
-	// TaskOutOfMemory says that the kernel killed the command for want of memory.
+	// TaskOutOfMemory: the kernel killed the command for want of memory.
 	TaskOutOfMemory TaskVerdict = "out of memory"
-	// TaskNotPlaced says that AWS found no place for the task, so it never existed.
+	// TaskNotPlaced: AWS found no place for the task, so it never existed.
 	TaskNotPlaced TaskVerdict = "not placed"
-	// TaskNotStarted says that the task was placed and its containers never ran.
+	// TaskNotStarted: the task was placed and its containers never ran.
 	TaskNotStarted TaskVerdict = "failed to start"
-	// TaskNoExitCode says that the task stopped and ECS has no exit code for the
+	// TaskNoExitCode: the task stopped and ECS has no exit code for the
 	// command. It is not known how far it got.
 	TaskNoExitCode TaskVerdict = "no exit code"
-	// TaskSidecarFailed says that the command's container ended with exit code 0, and
+	// TaskSidecarFailed: the command's container ended with exit code 0, and
 	// another essential container failed. Which of the two ended the task is
 	// not known, so neither is whether the command was done.
 	TaskSidecarFailed TaskVerdict = "another essential container failed"
-	// TaskTimedOut says that it was still running when the time was up. It was stopped.
+	// TaskTimedOut: it was still running when the time was up. It was stopped.
 	TaskTimedOut TaskVerdict = "timed out"
-	// TaskInterrupted says that nobody is waiting for it any more. It runs on.
+	// TaskInterrupted: nobody is waiting for it any more. It runs on.
 	TaskInterrupted TaskVerdict = "interrupted"
-	// TaskUnknown says that AWS could not be asked, or its answer made no sense.
+	// TaskUnknown: AWS could not be asked, or its answer made no sense.
 	TaskUnknown TaskVerdict = "unknown"
 )
+
+// TaskVerdicts are all that there are.
+func TaskVerdicts() []TaskVerdict {
+	return []TaskVerdict{
+		TaskSucceeded, TaskExited, TaskKilled, TaskOutOfMemory, TaskNotPlaced, TaskNotStarted,
+		TaskNoExitCode, TaskSidecarFailed, TaskTimedOut, TaskInterrupted, TaskUnknown,
+	}
+}
 
 // Placement is how a service runs its tasks: a one-off task that is to reach
 // the same database must run the same way.

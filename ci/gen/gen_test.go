@@ -47,8 +47,6 @@ var beyond = map[string]string{
 	"MCK_SMOKE":        "the images are run by this machine's own programs",
 	"MCK_IMAGES":       "push builds the images itself",
 	"--image-platform": "inspect has the platform that it builds the images for",
-	"BUILD_NUM":        "a change of the environment keeps the build",
-	"MCK_FROM":         "a change of the environment keeps the build",
 
 	"CIRCLECI":                 "no container has the program circleci",
 	"MCK_CIRCLECI_ENVIRONMENT": "no container has the program circleci",

@@ -1,6 +1,6 @@
 // Command gen writes what follows from the table of verbs (ci/verbs) and from package main's constructor: the Dagger
-// functions of the verbs that speak with AWS, what make hands on, and the README's tables of settings. `go generate` runs
-// it at the root; a test holds the files to it.
+// functions of the verbs that speak with AWS, what make hands on, and the README's tables of settings; and from ci/documents
+// the schemas of what --json prints. `go generate` runs it at the root; a test holds the files to it.
 package main
 
 import (
@@ -16,6 +16,10 @@ func main() {
 		os.Exit(1)
 	}
 	for name, content := range files {
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			fmt.Fprintln(os.Stderr, "gen:", err)
+			os.Exit(1)
+		}
 		if err := os.WriteFile(name, content, 0o644); err != nil {
 			fmt.Fprintln(os.Stderr, "gen:", err)
 			os.Exit(1)
@@ -40,5 +44,10 @@ func generate(root string) (map[string][]byte, error) {
 	if readme, err = tables(readme); err != nil {
 		return nil, err
 	}
-	return map[string][]byte{"verbs.gen.go": functions, "ci/verbs.mk": makefile(module), "README.md": readme}, nil
+	files, err := schemas(root)
+	if err != nil {
+		return nil, err
+	}
+	files["verbs.gen.go"], files["ci/verbs.mk"], files["README.md"] = functions, makefile(module), readme
+	return files, nil
 }

@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -82,15 +82,12 @@ var workers = max(2, runtime.GOMAXPROCS(0))
 
 // parallel runs produce, and what it asks to be done, in a few goroutines.
 func parallel(produce func(do func(func() error)) error) error {
-	var group errgroup.Group
+	group, ctx := errgroup.WithContext(context.Background())
 	work := make(chan func() error, 64*workers)
-	failed := make(chan struct{})
-	fail := sync.OnceFunc(func() { close(failed) })
 	for range workers {
 		group.Go(func() error {
 			for f := range work {
 				if err := f(); err != nil {
-					fail()
 					return err
 				}
 			}
@@ -102,7 +99,7 @@ func parallel(produce func(do func(func() error)) error) error {
 		return produce(func(f func() error) {
 			select {
 			case work <- f:
-			case <-failed: // group.Wait tells why
+			case <-ctx.Done(): // an error of another: group.Wait tells it
 			}
 		})
 	})

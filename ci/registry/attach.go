@@ -104,12 +104,13 @@ func (r *Registry) attachOne(ctx context.Context, u *upload, a Attachment) (Atta
 	}
 	done := Attached{Name: a.Name, Type: a.Type, Digest: digest.String()}
 	// Another registry's list of referrers, which is a second step there, may have been interrupted.
-	switch _, err := remote.Head(u.repo.Digest(digest.String()), r.options(ctx)...); {
-	case err == nil && (r.ecr != nil || r.refers(ctx, u, of[0].Digest, digest)):
+	if _, err := remote.Head(u.repo.Digest(digest.String()), r.options(ctx)...); err == nil && r.ecr != nil {
 		return done, nil
-	case err == nil:
+	} else if err == nil && r.refers(ctx, u, of[0].Digest, digest) {
+		return done, nil
+	} else if err == nil {
 		return done, r.pusher.Put(ctx, u.repo.Digest(digest.String()), document(raw))
-	case !notFound(err):
+	} else if !notFound(err) {
 		return done, err
 	}
 	done.Sent = true

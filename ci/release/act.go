@@ -96,7 +96,7 @@ func (w *work) collect() {
 
 // state says what is true at the end, one line for each thing.
 func (a *act) state() []string {
-	var lines []string
+	lines := []string{}
 	for _, p := range a.services {
 		lines = append(lines, fmt.Sprintf("service %s: %s", p.name, p.state()))
 	}

@@ -41,7 +41,7 @@ func (r *Releaser) EnvList(ctx context.Context, req Request) ([]Variable, error)
 	if err := v.outcome(ctx); err != nil {
 		return nil, err
 	}
-	var out []Variable
+	out := []Variable{}
 	for _, p := range v.revs {
 		for _, c := range p.base.ContainerDefinitions {
 			for _, one := range variablesOf(strings.Join(p.users, ", "), c) {

@@ -44,7 +44,7 @@ const revisionsPerCall = 20
 // first, at most n of each service.
 func (r *Releaser) History(ctx context.Context, req Request, n int) ([]Past, error) {
 	v := r.survey("history", req)
-	var out []Past
+	out := []Past{}
 	tds := map[string]*awsecs.DescribeTaskDefinitionOutput{}
 	for _, service := range req.Services {
 		past, err := v.historyOf(ctx, service, n, tds)

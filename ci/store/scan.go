@@ -108,10 +108,10 @@ func (s *Store) wellFormed(file string, src []byte) bool {
 	elements := 0
 	for {
 		t, err := d.Token()
-		if errors.Is(err, io.EOF) && elements == 0 {
+		if err == io.EOF && elements == 0 {
 			err = errors.New("there is no XML in it")
 		}
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF {
 			return true
 		}
 		if err != nil {

@@ -8,9 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/magecloudkit/pipeline/ci/build"
+	"github.com/magecloudkit/pipeline/ci/documents"
 	"github.com/magecloudkit/pipeline/ci/host"
-	"github.com/magecloudkit/pipeline/ci/leak"
-	"github.com/magecloudkit/pipeline/ci/smoke"
 	"github.com/magecloudkit/pipeline/ci/store"
 	"github.com/magecloudkit/pipeline/ci/verbs"
 )
@@ -77,20 +76,6 @@ func precompiled(ctx context.Context, j *host.Job) (tree string, err error) {
 	return tree, j.Precompile(ctx, tree)
 }
 
-// built is what build prints as JSON.
-type built struct {
-	build.Release
-	PHP     string           `json:"php"`
-	Version string           `json:"magento"`
-	Steps   []host.Result    `json:"steps"`
-	Images  []host.Assembled `json:"images"`
-	Seconds float64          `json:"seconds"`
-	// Secrets is what the search for secrets in the images has found.
-	Secrets leak.Result `json:"secrets"`
-	// Smoke is how the images did when they were run; nil: they were not.
-	Smoke *smoke.Report `json:"smoke,omitempty"`
-}
-
 func newBuildCommand(e *env) *cobra.Command {
 	return verb(e, "build", cobra.NoArgs, func(cmd *cobra.Command, e *env, s *verbs.Build, _ []string) error {
 		done, err := buildStore(cmd.Context(), e, s)
@@ -117,7 +102,7 @@ func newBuildCommand(e *env) *cobra.Command {
 }
 
 // buildStore makes the images and writes them to s.Out.
-func buildStore(ctx context.Context, e *env, s *verbs.Build) (done built, err error) {
+func buildStore(ctx context.Context, e *env, s *verbs.Build) (done documents.Built, err error) {
 	start := e.now()
 	b := builder{e, s.Steps}
 	r, err := b.release(ctx, build.Release{BuildNum: s.BuildNum, Revision: s.Revision, ContentVersion: s.ContentVersion})
@@ -156,7 +141,7 @@ func buildStore(ctx context.Context, e *env, s *verbs.Build) (done built, err er
 		if err != nil {
 			return err
 		}
-		done = built{Release: r, PHP: bases.php, Version: st.MagentoVersion(), Steps: steps, Images: images, Secrets: found, Seconds: e.now().Sub(start).Seconds()}
+		done = documents.Built{Release: r, PHP: bases.php, Version: st.MagentoVersion(), Steps: steps, Images: images, Secrets: found, Seconds: e.now().Sub(start).Seconds()}
 		return nil
 	})
 	return done, err

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 
+	"github.com/magecloudkit/pipeline/ci/documents"
 	"github.com/magecloudkit/pipeline/ci/host"
 	"github.com/magecloudkit/pipeline/ci/image"
 	"github.com/magecloudkit/pipeline/ci/store"
@@ -376,7 +377,7 @@ func TestBases(t *testing.T) {
 	if code != 0 || !strings.Contains(errs, "will run on "+other) {
 		t.Errorf("a base with another PHP that suits: build = %d\n%s", code, errs)
 	}
-	var done built
+	var done documents.Built
 	noError(t, json.Unmarshal([]byte(out), &done))
 	if !strings.HasPrefix(php.Version, done.PHP+".") {
 		t.Errorf("built with PHP %s, it says, and this is %s", done.PHP, php.Version)
@@ -417,7 +418,7 @@ func TestResultsInsideTheStore(t *testing.T) {
 		if code != 0 {
 			t.Fatalf("build %v = %d\n%s", args, code, errs)
 		}
-		var done built
+		var done documents.Built
 		noError(t, json.Unmarshal([]byte(out), &done))
 		layers := map[string]string{}
 		for _, l := range done.Images[0].Summary.Layers {
@@ -453,7 +454,7 @@ func TestCacheDirectory(t *testing.T) {
 		"/home/me/.cache/mck": {"HOME": "/home/me"}, "/var/cache/mck": {"HOME": "/home/me", "XDG_CACHE_HOME": "/var/cache"}, "/root/.cache/mck": {"HOME": "/root", "XDG_CACHE_HOME": "relative"}, "": {},
 	} {
 		e := &env{lookup: func(name string) (string, bool) { v, ok := vars[name]; return v, ok }}
-		if got, err := (&builder{env: e}).cacheDir(); got != want || (err == nil) != (want != "") {
+		if got, err := e.cacheDir(); got != want || (err == nil) != (want != "") {
 			t.Errorf("%v: %q, %v; want %q", vars, got, err, want)
 		}
 	}

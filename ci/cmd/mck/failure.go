@@ -7,16 +7,9 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-)
 
-// failure is what --json prints of a verb that ended before it had anything of its
-// own to print: a program that reads mck's output always finds one document.
-type failure struct {
-	Verb     string `json:"verb"`
-	Verdict  string `json:"verdict"` // "usage" or "error"
-	ExitCode int    `json:"exitCode"`
-	Reason   string `json:"reason"`
-}
+	"github.com/magecloudkit/pipeline/ci/documents"
+)
 
 // counted counts what is written.
 type counted struct {
@@ -45,8 +38,8 @@ func wantsJSON(args []string) bool {
 }
 
 // failed is the document of a verb's failure.
-func failed(cmd *cobra.Command, code int, reason string) failure {
-	f := failure{Verb: strings.TrimPrefix(strings.TrimPrefix(cmd.CommandPath(), "mck"), " "), Verdict: "error", ExitCode: code, Reason: reason}
+func failed(cmd *cobra.Command, code int, reason string) documents.Failure {
+	f := documents.Failure{Verb: strings.TrimPrefix(strings.TrimPrefix(cmd.CommandPath(), "mck"), " "), Verdict: "error", ExitCode: code, Reason: reason}
 	if code == exitUsage {
 		f.Verdict = "usage"
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/magecloudkit/pipeline/ci/build"
+	"github.com/magecloudkit/pipeline/ci/documents"
 	"github.com/magecloudkit/pipeline/ci/host"
 	"github.com/magecloudkit/pipeline/ci/layer"
 	"github.com/magecloudkit/pipeline/ci/machine"
@@ -35,7 +36,7 @@ func (b *builder) export(tree string) error {
 		return fmt.Errorf("copying the store to %s: %w", dst, err)
 	}
 	if b.JSON.JSON {
-		return writeJSON(b.stdout, map[string]string{"store": dst})
+		return writeJSON(b.stdout, documents.Exported{Store: dst})
 	}
 	fmt.Fprintln(b.stdout, dst)
 	return nil
@@ -78,7 +79,7 @@ func (b *builder) check(ctx context.Context) (report store.Report, s *store.Stor
 type more func(context.Context, *store.Store, store.PHP) ([]store.Finding, error)
 
 // withJob checks the store, lays out a job and hands it to fn. What it has to say is asked for first, if anything is.
-func (b *builder) withJob(ctx context.Context, more more, fn func(context.Context, *host.Job, *store.Store) error) error { //nolint:funlen // from settings to a job, one after the other
+func (b *builder) withJob(ctx context.Context, more more, fn func(context.Context, *host.Job, *store.Store) error) error {
 	shards, err := build.ParseShards(b.Shards)
 	if err != nil {
 		return &exitError{exitUsage, err}
@@ -94,13 +95,18 @@ func (b *builder) withJob(ctx context.Context, more more, fn func(context.Contex
 	if err != nil {
 		return err
 	}
-	secrets, err := b.known()
+	secrets, err := b.secrets()
 	if err != nil {
 		return err
 	}
-	cache, err := b.cacheDir()
-	if err != nil {
+	if secrets, err = b.known(secrets); err != nil {
 		return err
+	}
+	cache := b.CacheDir
+	if cache == "" {
+		if cache, err = b.cacheDir(); err != nil {
+			return err
+		}
 	}
 	ignore, err := b.inside(cache)
 	if err != nil {
@@ -224,15 +230,12 @@ func (b *builder) inside(cache string) ([]string, error) {
 	return out, nil
 }
 
-// cacheDir is the cache that is named, or where a user's programs keep what they can do without.
-func (b *builder) cacheDir() (string, error) {
-	if b.CacheDir != "" {
-		return b.CacheDir, nil
-	}
-	if dir, ok := b.lookup("XDG_CACHE_HOME"); ok && filepath.IsAbs(dir) {
+// cacheDir is where a user's programs keep what they can do without.
+func (e *env) cacheDir() (string, error) {
+	if dir, ok := e.lookup("XDG_CACHE_HOME"); ok && filepath.IsAbs(dir) {
 		return filepath.Join(dir, "mck"), nil
 	}
-	if home, ok := b.lookup("HOME"); ok && home != "" {
+	if home, ok := e.lookup("HOME"); ok && home != "" {
 		return filepath.Join(home, ".cache", "mck"), nil
 	}
 	return "", &exitError{exitUsage, errors.New("there is neither HOME nor XDG_CACHE_HOME in the environment: name a place with --cache-dir")}
@@ -258,4 +261,4 @@ func (b *builder) release(ctx context.Context, r build.Release) (build.Release, 
 	return r, nil
 }
 
-func writeJSON(w io.Writer, v any) error { return host.WriteJSON(w, v) }
+func writeJSON(w io.Writer, v any) error { return documents.Write(w, v) }

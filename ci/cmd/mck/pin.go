@@ -12,16 +12,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/magecloudkit/pipeline/ci/build"
+	"github.com/magecloudkit/pipeline/ci/documents"
 	"github.com/magecloudkit/pipeline/ci/image"
 	"github.com/magecloudkit/pipeline/ci/verbs"
 )
-
-// pin is what became of an image's digest.
-type pin struct {
-	Image string `json:"image"`
-	Was   string `json:"was"`
-	Now   string `json:"now"`
-}
 
 func newPinCommand(e *env) *cobra.Command {
 	return verb(e, "pin", cobra.ArbitraryArgs, func(cmd *cobra.Command, e *env, s *verbs.Pin, refs []string) error {
@@ -40,13 +34,13 @@ func newPinCommand(e *env) *cobra.Command {
 		if len(refs) == 0 {
 			refs = slices.Sorted(maps.Keys(bases))
 		}
-		pins := []pin{}
+		pins := []documents.Pin{}
 		for _, ref := range refs {
 			digest, err := image.Digest(cmd.Context(), ref, opts...)
 			if err != nil {
 				return fmt.Errorf("%w. %s is as it was", err, s.File)
 			}
-			pins = append(pins, pin{ref, bases[ref], digest})
+			pins = append(pins, documents.Pin{Image: ref, Was: bases[ref], Now: digest})
 			bases[ref] = digest
 		}
 		if content, err = json.MarshalIndent(bases, "", "  "); err != nil {
@@ -62,7 +56,7 @@ func newPinCommand(e *env) *cobra.Command {
 	})
 }
 
-func printPins(e *env, pins []pin) error {
+func printPins(e *env, pins []documents.Pin) error {
 	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "IMAGE\tWAS\tNOW")
 	for _, p := range pins {

@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"github.com/magecloudkit/pipeline/ci/documents/valid"
 	"github.com/magecloudkit/pipeline/ci/image"
 	"github.com/magecloudkit/pipeline/ci/registry"
 	"github.com/magecloudkit/pipeline/ci/registry/cleanup"
@@ -92,8 +93,16 @@ func mck(t *testing.T, variables map[string]string, args ...string) (code int, s
 		stdin: strings.NewReader(""), stdout: &out, stderr: &errs, now: time.Now,
 		lookup: func(name string) (string, bool) { v, ok := variables[name]; return v, ok },
 	}, args)
+	if wantsJSON(args) {
+		if err := published.Printed(args, code, out.Bytes()); err != nil {
+			t.Errorf("%v: %v:\n%s", args, err, out.String())
+		}
+	}
 	return code, out.String(), errs.String()
 }
+
+// published are the schemas of what --json prints.
+var published = valid.New(os.DirFS(filepath.Join("..", "..", "..", "docs", "schema")))
 
 // tarred is a layer of one file.
 func tarred(t *testing.T, name string, content []byte) v1.Layer {

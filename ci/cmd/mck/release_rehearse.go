@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/magecloudkit/pipeline/ci/documents"
 	"github.com/magecloudkit/pipeline/ci/release"
 	"github.com/magecloudkit/pipeline/ci/release/rehearse"
 	"github.com/magecloudkit/pipeline/ci/verbs"
@@ -46,16 +47,10 @@ func newRehearseCommand(e *env) *cobra.Command {
 	})
 }
 
-// listed is a scenario as --list shows it.
-type listed struct {
-	Scenario string          `json:"scenario"`
-	Want     release.Verdict `json:"want"`
-}
-
 func listScenarios(e *env, scenarios []rehearse.Scenario, asJSON bool) error {
-	var list []listed
+	list := []documents.Listed{}
 	for _, s := range scenarios {
-		list = append(list, listed{s.Name, s.Want})
+		list = append(list, documents.Listed{Scenario: s.Name, Want: s.Want})
 	}
 	if asJSON {
 		return writeJSON(e.stdout, list)

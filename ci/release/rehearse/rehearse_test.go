@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/magecloudkit/pipeline/ci/awssim"
+	"github.com/magecloudkit/pipeline/ci/documents/valid"
+	"github.com/magecloudkit/pipeline/ci/release"
 	"github.com/magecloudkit/pipeline/ci/release/rehearse"
 )
 
@@ -19,6 +21,7 @@ import (
 func TestScenarios(t *testing.T) {
 	var mu sync.Mutex
 	called := map[string]bool{}
+	schemas := valid.New(os.DirFS(filepath.Join("..", "..", "..", "docs", "schema")))
 	seen := map[string]bool{}
 	t.Run("all", func(t *testing.T) {
 		for _, s := range rehearse.Scenarios() {
@@ -36,12 +39,13 @@ func TestScenarios(t *testing.T) {
 					t.Error(w)
 				}
 				mu.Lock()
-				defer mu.Unlock()
 				for _, c := range o.Stage.World.Calls() {
 					if !strings.HasSuffix(c.Caller, awssim.SomebodyElse) {
 						called[c.Op] = true
 					}
 				}
+				mu.Unlock()
+				printed(t, schemas, o)
 			})
 		}
 	})
@@ -65,6 +69,32 @@ func TestScenarios(t *testing.T) {
 	for op := range allowed {
 		if _, ok := asked[op]; !ok && !called[op] {
 			t.Errorf("docs/iam/release.json allows %s, which no release calls", op)
+		}
+	}
+}
+
+// printed holds everything that can be printed after a scenario to its published schema.
+func printed(t *testing.T, schemas *valid.Schemas, o rehearse.Outcome) {
+	t.Helper()
+	world, ctx := o.Stage.World, context.Background()
+	looks := release.New(release.NewClients(world.ClientConfig()), release.Options{Clock: world.Clock()})
+	documents := map[string]any{"release": o.Result, "rehearsal": []rehearse.Outcome{o}}
+	if st, err := looks.Status(ctx, o.Stage.Request); err == nil {
+		documents["status"] = st
+	}
+	if past, err := looks.History(ctx, o.Stage.Request, 5); err == nil {
+		documents["history"] = past
+	}
+	if list, err := looks.EnvList(ctx, o.Stage.Request); err == nil {
+		documents["environment"] = list
+	}
+	for kind, v := range documents {
+		b, err := json.Marshal(v)
+		if err == nil {
+			err = schemas.Document(kind, b)
+		}
+		if err != nil {
+			t.Errorf("%v:\n%s", err, b)
 		}
 	}
 }

@@ -31,6 +31,12 @@ export OUT REVISION REVISION_TIME CONTENT_VERSION REPOSITORY
 include ci/verbs.mk
 
 staticcheck := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+golangci-lint := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+deadcode := golang.org/x/tools/cmd/deadcode@v0.52.0
+# $(call linter,PACKAGE,NAME,COMMAND): runs it where it can be had.
+linter = @linter=$$(mktemp -d) && trap 'rm -rf "$$linter"' EXIT && if GOBIN="$$linter" GOFLAGS=-mod=mod $(GO) install $(1) 2>"$$linter/why"; then \
+	PATH="$$linter:$$PATH" && echo '$(3)' && $(3); \
+	else echo "$(2): not run: $(1) cannot be installed: $$(tail -n 1 "$$linter/why")"; fi
 dagger-version = $(shell sed -n 's/.*"engineVersion": *"\(v[^"]*\)".*/\1/p' dagger.json)
 
 # The first of some variables that has a value.
@@ -159,12 +165,13 @@ demo: ## Show the whole pipeline on this machine, with a sample store and a simu
 test: packages lint ## Test everything that needs no container engine; installs what is missing
 	CGO_ENABLED=1 $(GO) test -race -timeout=20m ./...
 
-lint: ## Format, vet and staticcheck
+lint: ## Format, vet, staticcheck, golangci-lint and deadcode
 	@files=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .) && test -z "$$files" || { echo "not formatted: "$$files; exit 1; }
 	$(GO) vet ./...
 	@! test -e test/go.mod || (cd test && set -x && $(GO) vet ./...)
-	@if $(GO) run $(staticcheck) -version >/dev/null 2>&1; then set -x; $(GO) run $(staticcheck) ./...; \
-	else echo "staticcheck: not run: $(staticcheck) cannot be downloaded"; fi
+	$(call linter,$(staticcheck),staticcheck,staticcheck ./...)
+	$(call linter,$(golangci-lint),golangci-lint,golangci-lint run --max-issues-per-linter=0 --max-same-issues=0 ./...)
+	$(call linter,$(deadcode),deadcode,deadcode -test ./... | { ! grep -v "Duration.UnmarshalText"; }) # which encoding/json calls
 
 packages:
 	@.ci/packages test

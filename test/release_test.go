@@ -2,13 +2,17 @@ package test
 
 import (
 	"bufio"
+	"encoding/json"
 	"io"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // simulated is an AWS that `mck simulate` serves on this machine, and dagger's
@@ -80,6 +84,33 @@ func TestBuildIsPushedAndReleased(t *testing.T) {
 	t.Run("in the clear", func(t *testing.T) { pushAndRelease(t, simulate(t)) })
 }
 
+// blobsSent are the blobs that a push, as its JSON tells of it, has sent.
+func blobsSent(t *testing.T, printed string) []string {
+	t.Helper()
+	var result struct {
+		Images []struct {
+			Name  string
+			Blobs []struct {
+				Name string
+				Sent int64
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(printed), &result); err != nil {
+		t.Fatalf("%v:\n%s", err, printed)
+	}
+	var sent []string
+	for _, im := range result.Images {
+		for _, b := range im.Blobs {
+			if b.Sent > 0 {
+				sent = append(sent, im.Name+" "+b.Name)
+			}
+		}
+	}
+	slices.Sort(sent)
+	return sent
+}
+
 func pushAndRelease(t *testing.T, aws simulated) {
 	target := []string{"--cluster=production-app", "--service=production-app", "--service=production-consumers", "--cron-rule=production-cron"}
 
@@ -88,15 +119,16 @@ func pushAndRelease(t *testing.T, aws simulated) {
 		t.Errorf("get-ecr prints %q, want the registry's address alone", registry)
 	}
 
-	push := func(num string) output {
-		return aws.call(t, append(storeFlags(sample), "push", "--build-num="+num, "--revision-time=1700000000")...).must(t)
+	push := func(num string, args ...string) output {
+		return aws.call(t, append(append(storeFlags(sample), "push", "--build-num="+num, "--revision-time=1700000000"), args...)...).must(t)
 	}
 	if out := push("301"); !strings.Contains(out.stdout, "/magecloudkit/magento2:301") {
 		t.Errorf("push prints no reference of magento2:\n%s", out.stdout)
 	}
-	// Only the layer and the labels with the build's number are new.
-	if out := push("302"); !strings.Contains(out.stdout, ": 0.0 MB sent") {
-		t.Errorf("the second push sent layers again:\n%s", out.stdout)
+	// Only the layer and the config with the build's number are new.
+	want := []string{"magento2 config", "magento2 release", "nginx config", "nginx release"}
+	if diff := cmp.Diff(want, blobsSent(t, push("302", "--as-json").stdout)); diff != "" {
+		t.Errorf("the second push sent other blobs than what has the build's number (-want +got):\n%s", diff)
 	}
 
 	deploy := func(num string) output {

@@ -200,7 +200,7 @@ func TestDeterministic(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		both := append(sbom, provenance...)
+		both := slices.Concat(sbom, provenance)
 		if i == 0 {
 			first = both
 		} else if !bytes.Equal(first, both) {

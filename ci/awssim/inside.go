@@ -3,6 +3,7 @@ package awssim
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -97,7 +98,7 @@ func (t inProcess) RoundTrip(r *http.Request) (res *http.Response, err error) {
 	defer r.Body.Close()
 	defer func() {
 		if p := recover(); p != nil {
-			if p != http.ErrAbortHandler {
+			if err, ok := p.(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
 				panic(p)
 			}
 			res, err = nil, errCut

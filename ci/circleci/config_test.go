@@ -114,7 +114,7 @@ func TestSeededMistakes(t *testing.T) {
 
 // indented gives further lines of a replacement the place of its first one.
 func indented(old, new, text string) string {
-	before := text[:strings.Index(text, old)]
+	before, _, _ := strings.Cut(text, old)
 	column := before[strings.LastIndexByte(before, '\n')+1:]
 	if strings.TrimSpace(column) != "" || column == "" {
 		return new

@@ -313,7 +313,7 @@ func TestTaskVerdicts(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.faults(t, c.fault...)
-			end := w.run(t, context.Background(), nil)
+			end := w.run(context.Background(), t, nil)
 			if end.Verdict != c.want || !strings.Contains(end.Reason, c.say) {
 				t.Errorf("%s: %s", end.Verdict, end.Reason)
 			}
@@ -326,7 +326,7 @@ func TestTaskVerdicts(t *testing.T) {
 	}
 }
 
-func (c cloud) run(t *testing.T, ctx context.Context, log func(ecs.LogLine)) ecs.TaskEnd {
+func (c cloud) run(ctx context.Context, t *testing.T, log func(ecs.LogLine)) ecs.TaskEnd {
 	t.Helper()
 	td, err := awssim.Do[awsecs.DescribeTaskDefinitionOutput](c.World, "ecs:DescribeTaskDefinition", &awsecs.DescribeTaskDefinitionInput{TaskDefinition: aws.String(webName)})
 	if err != nil {
@@ -355,7 +355,7 @@ func TestTaskLog(t *testing.T) {
 	}
 	var got []string
 	live := 0
-	end := w.run(t, context.Background(), func(l ecs.LogLine) {
+	end := w.run(context.Background(), t, func(l ecs.LogLine) {
 		got = append(got, l.Text)
 		if w.Clock().Now().Sub(l.At) < 15*time.Second {
 			live++
@@ -383,7 +383,7 @@ func TestTaskInterruptedRunsOn(t *testing.T) {
 			}
 		}
 	})
-	end := w.run(t, ctx, nil)
+	end := w.run(ctx, t, nil)
 	r := ecs.Runner{API: w.ecs, Logs: w.logs, Caller: w.caller, Clock: w.Clock()}
 	running, err := r.Running(context.Background(), cluster, "test")
 	if end.Verdict != ecs.TaskInterrupted || err != nil || len(running) != 1 || *running[0].TaskArn != end.ARN {

@@ -18,21 +18,21 @@ import (
 type Verdict string
 
 const (
-	// Completed: the deployment is the service's primary one, ECS says that it
-	// is complete, and as many tasks run as are wanted.
+	// Completed says that the deployment is the service's primary one and complete
+	// for ECS, and that as many tasks run as are wanted.
 	Completed Verdict = "completed"
-	// Failed: ECS gave the deployment up, or the service is gone.
+	// Failed says that ECS gave the deployment up, or the service is gone.
 	Failed Verdict = "failed"
-	// RolledBack: ECS gave the deployment up and is returning, or has returned,
+	// RolledBack says that ECS gave the deployment up and is returning, or has returned,
 	// to the one before. That is a failed deployment too.
 	RolledBack Verdict = "rolled back"
-	// Superseded: somebody else's deployment has taken its place.
+	// Superseded says that somebody else's deployment has taken its place.
 	Superseded Verdict = "superseded"
-	// TimedOut: it was still going on when the time was up.
+	// TimedOut says that it was still going on when the time was up.
 	TimedOut Verdict = "timed out"
-	// Interrupted: nobody is waiting for it any more. ECS carries on by itself.
+	// Interrupted says that nobody is waiting for it any more. ECS carries on by itself.
 	Interrupted Verdict = "interrupted"
-	// Rejected: ECS goes on with it, and our own check at one of its stages says
+	// Rejected says that ECS goes on with it, and our own check at one of its stages says
 	// that it is no good.
 	Rejected Verdict = "rejected"
 )

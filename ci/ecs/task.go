@@ -22,30 +22,30 @@ type TaskAPI interface {
 type TaskVerdict string
 
 const (
-	// TaskSucceeded: the command's container ended with exit code 0.
+	// TaskSucceeded says that the command's container ended with exit code 0.
 	TaskSucceeded TaskVerdict = "succeeded"
-	// TaskExited: the command ended with another exit code.
+	// TaskExited says that the command ended with another exit code.
 	TaskExited TaskVerdict = "exited"
-	// TaskKilled: a signal ended the command, and not for want of memory.
+	// TaskKilled says that a signal ended the command, and not for want of memory.
 	TaskKilled TaskVerdict = "killed"
-	// TaskOutOfMemory: the kernel killed the command for want of memory.
+	// TaskOutOfMemory says that the kernel killed the command for want of memory.
 	TaskOutOfMemory TaskVerdict = "out of memory"
-	// TaskNotPlaced: AWS found no place for the task, so it never existed.
+	// TaskNotPlaced says that AWS found no place for the task, so it never existed.
 	TaskNotPlaced TaskVerdict = "not placed"
-	// TaskNotStarted: the task was placed and its containers never ran.
+	// TaskNotStarted says that the task was placed and its containers never ran.
 	TaskNotStarted TaskVerdict = "failed to start"
-	// TaskNoExitCode: the task stopped and ECS has no exit code for the
+	// TaskNoExitCode says that the task stopped and ECS has no exit code for the
 	// command. It is not known how far it got.
 	TaskNoExitCode TaskVerdict = "no exit code"
-	// TaskSidecarFailed: the command's container ended with exit code 0, and
+	// TaskSidecarFailed says that the command's container ended with exit code 0, and
 	// another essential container failed. Which of the two ended the task is
 	// not known, so neither is whether the command was done.
 	TaskSidecarFailed TaskVerdict = "another essential container failed"
-	// TaskTimedOut: it was still running when the time was up. It was stopped.
+	// TaskTimedOut says that it was still running when the time was up. It was stopped.
 	TaskTimedOut TaskVerdict = "timed out"
-	// TaskInterrupted: nobody is waiting for it any more. It runs on.
+	// TaskInterrupted says that nobody is waiting for it any more. It runs on.
 	TaskInterrupted TaskVerdict = "interrupted"
-	// TaskUnknown: AWS could not be asked, or its answer made no sense.
+	// TaskUnknown says that AWS could not be asked, or its answer made no sense.
 	TaskUnknown TaskVerdict = "unknown"
 )
 

@@ -45,7 +45,7 @@ func BenchmarkKey(b *testing.B) {
 	r := &host.Runner{Environ: environ(b), Now: time.Now}
 	step := build.Step{Name: "step", Reuse: &build.Reuse{Files: build.Files{Exclude: []string{"var", "**/auth.json"}}}}
 	for b.Loop() {
-		_, err := r.Key(step, root)
+		_, err := r.Key(b.Context(), step, root)
 		must(b, err)
 	}
 }

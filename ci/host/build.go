@@ -71,7 +71,7 @@ func (j *Job) composer(ctx context.Context) (string, error) {
 		return "", err
 	}
 	start := j.Runner.Now()
-	key, err := j.Runner.Key(step, j.Source)
+	key, err := j.Runner.Key(ctx, step, j.Source)
 	if err != nil {
 		return "", err
 	}
@@ -208,7 +208,7 @@ func (j *Job) Precompile(ctx context.Context, tree string) error {
 // branch runs a step in a tree of its own, unless its layers are known already.
 func (j *Job) branch(ctx context.Context, step build.Step, tree string) error {
 	start := j.Runner.Now()
-	key, err := j.Runner.Key(step, tree)
+	key, err := j.Runner.Key(ctx, step, tree)
 	if err != nil {
 		return err
 	}

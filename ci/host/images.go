@@ -90,7 +90,7 @@ type Assembled struct {
 // that the images add to their bases (the store's own below docker/, otherwise
 // the ones that come with the pipeline), and the release's last layer. tree is
 // the installed store.
-func (r *Runner) Images(ctx context.Context, tree string, rel build.Release, platform string, layers []layer.Descriptor, bases Bases) ([]Assembled, error) {
+func (r *Runner) Images(ctx context.Context, tree string, rel build.Release, platform string, layers []layer.Descriptor, bases Bases) ([]Assembled, error) { //nolint:revive // what an image is made of
 	if err := rel.Validate(); err != nil {
 		return nil, err
 	}

@@ -32,11 +32,11 @@ const keyVersion = 1
 // them, the keys of the steps that it builds on and the files that decide its
 // output. It is empty for a step that says nothing about reuse, or that builds on
 // such a step.
-func (r *Runner) Key(step build.Step, tree string) (string, error) {
+func (r *Runner) Key(ctx context.Context, step build.Step, tree string) (string, error) {
 	if step.Reuse == nil {
 		return "", nil
 	}
-	tools, err := r.Tools()
+	tools, err := r.Tools(ctx)
 	if err != nil {
 		return "", &StepError{Step: step.Name, Cause: err.Error()}
 	}
@@ -76,13 +76,13 @@ func (r *Runner) Key(step build.Step, tree string) (string, error) {
 func empties(f build.Files) bool { return len(f.Include) == 0 && len(f.Exclude) == 0 }
 
 // Tools are the versions of php and composer that this runner's commands use.
-func (r *Runner) Tools() (string, error) {
+func (r *Runner) Tools(ctx context.Context) (string, error) {
 	r.toolsOnce.Do(func() {
 		for _, args := range [][]string{
 			{"php", "-r", `echo PHP_VERSION, " ", implode(" ", get_loaded_extensions()), "\n";`},
 			{"composer", "--version", "--no-ansi", "--no-plugins"},
 		} {
-			cmd := program(context.Background(), r.Environ, args[0], args[1:]...)
+			cmd := program(ctx, r.Environ, args[0], args[1:]...)
 			cmd.Env = append(cmd.Env, "COMPOSER_ALLOW_SUPERUSER=1")
 			var stderr bytes.Buffer
 			cmd.Stderr = &stderr

@@ -170,7 +170,7 @@ func program(ctx context.Context, environ []string, name string, args ...string)
 // alone and they are taken.
 func (r *Runner) Run(ctx context.Context, step build.Step, tree string) (Result, error) {
 	start := r.Now()
-	key, err := r.Key(step, tree)
+	key, err := r.Key(ctx, step, tree)
 	if err != nil {
 		return Result{}, err
 	}
@@ -251,29 +251,11 @@ func (r *Runner) command(ctx context.Context, step string, c build.Command, dir 
 
 	pr, pw := io.Pipe()
 	cmd.Stdout, cmd.Stderr = pw, pw
-	redact := strings.NewReplacer(hidden...)
 	var tail []string
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
-		lines := bufio.NewReader(pr)
-		for {
-			line, err := lines.ReadString('\n')
-			// A progress bar writes over its own line: what it showed last counts.
-			line = strings.TrimRight(line, "\r\n")
-			if i := strings.LastIndexByte(line, '\r'); i >= 0 {
-				line = line[i+1:]
-			}
-			if line = redact.Replace(line); strings.TrimSpace(line) != "" {
-				r.log(Event{Step: step, Line: line})
-				if tail = append(tail, line); len(tail) > tailLines {
-					tail = tail[1:]
-				}
-			}
-			if err != nil {
-				return
-			}
-		}
+		tail = r.lines(step, pr, strings.NewReplacer(hidden...))
 	}()
 	err := cmd.Run()
 	if cmd.Process != nil && (ctx.Err() != nil || errors.Is(err, exec.ErrWaitDelay)) {
@@ -286,7 +268,33 @@ func (r *Runner) command(ctx context.Context, step string, c build.Command, dir 
 	if err == nil || errors.Is(err, exec.ErrWaitDelay) {
 		return nil // in the second case it exited with 0, and left something running
 	}
-	fail := &StepError{Step: step, Command: c.String(), Dir: dir, Code: -1, Tail: tail}
+	return failedCommand(ctx, err, StepError{Step: step, Command: c.String(), Dir: dir, Code: -1, Tail: tail}, c)
+}
+
+// lines hands on the lines that a command prints, and returns the last of them.
+func (r *Runner) lines(step string, from io.Reader, redact *strings.Replacer) (tail []string) {
+	lines := bufio.NewReader(from)
+	for {
+		line, err := lines.ReadString('\n')
+		// A progress bar writes over its own line: what it showed last counts.
+		line = strings.TrimRight(line, "\r\n")
+		if i := strings.LastIndexByte(line, '\r'); i >= 0 {
+			line = line[i+1:]
+		}
+		if line = redact.Replace(line); strings.TrimSpace(line) != "" {
+			r.log(Event{Step: step, Line: line})
+			if tail = append(tail, line); len(tail) > tailLines {
+				tail = tail[1:]
+			}
+		}
+		if err != nil {
+			return tail
+		}
+	}
+}
+
+// failedCommand says how a command ended that did not end well.
+func failedCommand(ctx context.Context, err error, fail StepError, c build.Command) error {
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
@@ -296,14 +304,14 @@ func (r *Runner) command(ctx context.Context, step string, c build.Command, dir 
 		fail.Hint = "install " + c.Args[0] + ", or build with `dagger call build`, which brings its own"
 	case errors.As(err, &exit) && exit.Exited():
 		fail.Code = exit.ExitCode()
-		fail.Hint = hint(c, fail.Code, tail)
+		fail.Hint = hint(c, fail.Code, fail.Tail)
 	case errors.As(err, &exit):
 		fail.Cause = "was killed: " + exit.String()
 		fail.Hint = "a kill that nobody sent is the kernel's for want of memory: give the machine 2 GB or more for a step"
 	default:
 		fail.Cause = "did not run: " + err.Error()
 	}
-	return fail
+	return &fail
 }
 
 // hint explains failures whose own words mislead. It is asked only after an exit

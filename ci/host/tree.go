@@ -2,7 +2,6 @@ package host
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -82,12 +82,15 @@ var workers = max(2, runtime.GOMAXPROCS(0))
 
 // parallel runs produce, and what it asks to be done, in a few goroutines.
 func parallel(produce func(do func(func() error)) error) error {
-	group, ctx := errgroup.WithContext(context.Background())
+	var group errgroup.Group
 	work := make(chan func() error, 64*workers)
+	failed := make(chan struct{})
+	fail := sync.OnceFunc(func() { close(failed) })
 	for range workers {
 		group.Go(func() error {
 			for f := range work {
 				if err := f(); err != nil {
+					fail()
 					return err
 				}
 			}
@@ -99,7 +102,7 @@ func parallel(produce func(do func(func() error)) error) error {
 		return produce(func(f func() error) {
 			select {
 			case work <- f:
-			case <-ctx.Done(): // an error of another: group.Wait tells it
+			case <-failed: // group.Wait tells why
 			}
 		})
 	})

@@ -97,48 +97,15 @@ func assemble(base v1.Image, im Image, blobs func(layer.Descriptor) (io.ReadClos
 	if err := matchPlatform(inherited, im.Platform); err != nil {
 		return nil, fmt.Errorf("base %s: %w", im.Base, err)
 	}
-	// What else a config can hold tells how the base was built.
-	from := inherited.DeepCopy()
-	config := &v1.ConfigFile{
-		OS: from.OS, Architecture: from.Architecture, Variant: from.Variant, OSVersion: from.OSVersion, OSFeatures: from.OSFeatures,
-		Created: created, Config: from.Config, RootFS: from.RootFS, History: from.History,
-	}
-	if err := im.Config.apply(&config.Config); err != nil {
+	config, err := im.config(inherited, base)
+	if err != nil {
 		return nil, err
 	}
-	if im.Base != "" && im.Base != Scratch {
-		digest, err := base.Digest()
-		if err != nil {
-			return nil, fmt.Errorf("reading the digest of base %s: %w", im.Base, err)
-		}
-		if config.Config.Labels == nil {
-			config.Config.Labels = map[string]string{}
-		}
-		config.Config.Labels[LabelBaseName] = im.Base
-		config.Config.Labels[LabelBaseDigest] = digest.String()
-	}
-
+	config.Created = created
 	a := &assembled{}
-	manifest := v1.Manifest{SchemaVersion: 2, MediaType: types.OCIManifestSchema1}
-	baseManifest, err := base.Manifest()
-	if err != nil {
-		return nil, fmt.Errorf("reading the manifest of base %s: %w", im.Base, err)
-	}
-	baseLayers, err := base.Layers()
-	if err != nil {
-		return nil, fmt.Errorf("reading the layers of base %s: %w", im.Base, err)
-	}
-	if len(baseLayers) != len(baseManifest.Layers) || len(baseLayers) != len(config.RootFS.DiffIDs) {
-		return nil, fmt.Errorf("base %s is broken: its manifest names %d layers, its config %d", im.Base, len(baseManifest.Layers), len(config.RootFS.DiffIDs))
-	}
-	config.History = completeHistory(config.History, len(baseLayers))
-	for i, l := range baseLayers {
-		desc := baseManifest.Layers[i]
-		if desc.MediaType, err = ociLayer(desc.MediaType); err != nil {
-			return nil, fmt.Errorf("base %s: layer %s: %w", im.Base, desc.Digest, err)
-		}
-		manifest.Layers = append(manifest.Layers, desc)
-		a.layers = append(a.layers, retype(l, desc.MediaType))
+	manifest := v1.Manifest{SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Layers: []v1.Descriptor{}}
+	if err := a.addBase(base, &manifest, config); err != nil {
+		return nil, fmt.Errorf("base %s: %w", im.Base, err)
 	}
 	for _, d := range im.Layers {
 		l, err := newPacked(d, blobs)
@@ -151,9 +118,6 @@ func assemble(base v1.Image, im Image, blobs func(layer.Descriptor) (io.ReadClos
 		config.History = append(config.History, v1.History{Created: created, CreatedBy: d.Name})
 	}
 	config.RootFS.Type = "layers"
-	if manifest.Layers == nil {
-		manifest.Layers = []v1.Descriptor{}
-	}
 
 	if a.config, err = json.Marshal(config); err != nil {
 		return nil, err
@@ -167,6 +131,56 @@ func assemble(base v1.Image, im Image, blobs func(layer.Descriptor) (io.ReadClos
 		return nil, err
 	}
 	return a, nil
+}
+
+// config is the image's, with what the base's has of use: what else a config can hold tells how the base was built.
+func (im Image) config(inherited *v1.ConfigFile, base v1.Image) (*v1.ConfigFile, error) {
+	from := inherited.DeepCopy()
+	config := &v1.ConfigFile{
+		OS: from.OS, Architecture: from.Architecture, Variant: from.Variant, OSVersion: from.OSVersion, OSFeatures: from.OSFeatures,
+		Config: from.Config, RootFS: from.RootFS, History: from.History,
+	}
+	if err := im.Config.apply(&config.Config); err != nil {
+		return nil, err
+	}
+	if im.Base == "" || im.Base == Scratch {
+		return config, nil
+	}
+	digest, err := base.Digest()
+	if err != nil {
+		return nil, fmt.Errorf("reading the digest of base %s: %w", im.Base, err)
+	}
+	if config.Config.Labels == nil {
+		config.Config.Labels = map[string]string{}
+	}
+	config.Config.Labels[LabelBaseName] = im.Base
+	config.Config.Labels[LabelBaseDigest] = digest.String()
+	return config, nil
+}
+
+// addBase puts the base's layers at the bottom.
+func (a *assembled) addBase(base v1.Image, manifest *v1.Manifest, config *v1.ConfigFile) error {
+	of, err := base.Manifest()
+	if err != nil {
+		return fmt.Errorf("reading its manifest: %w", err)
+	}
+	layers, err := base.Layers()
+	if err != nil {
+		return fmt.Errorf("reading its layers: %w", err)
+	}
+	if len(layers) != len(of.Layers) || len(layers) != len(config.RootFS.DiffIDs) {
+		return fmt.Errorf("it is broken: its manifest names %d layers, its config %d", len(of.Layers), len(config.RootFS.DiffIDs))
+	}
+	config.History = completeHistory(config.History, len(layers))
+	for i, l := range layers {
+		desc := of.Layers[i]
+		if desc.MediaType, err = ociLayer(desc.MediaType); err != nil {
+			return fmt.Errorf("layer %s: %w", desc.Digest, err)
+		}
+		manifest.Layers = append(manifest.Layers, desc)
+		a.layers = append(a.layers, retype(l, desc.MediaType))
+	}
+	return nil
 }
 
 // apply changes an inherited config to this one.

@@ -266,7 +266,7 @@ func explain(err error, ref name.Reference) error {
 }
 
 // choose takes the image that a reference means out of a layout's index.
-func choose(index v1.ImageIndex, r Reference, want *v1.Platform) (v1.Image, error) {
+func choose(index v1.ImageIndex, r Reference, want *v1.Platform) (v1.Image, error) { //nolint:cyclop // none, one or several, each with what to say
 	manifest, err := index.IndexManifest()
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -77,7 +78,7 @@ func TestLayoutIsReplacedWhole(t *testing.T) {
 
 	// An error leaves the old one.
 	next := spec
-	next.Layers = append(spec.Layers[:2:2], packs(t, blobs, layer.Zstd, "other")...)
+	next.Layers = slices.Concat(spec.Layers[:2], packs(t, blobs, layer.Zstd, "other"))
 	second := value(image.Assemble(base, next, layer.Blobs(blobs)))(t)
 	lost := errors.New("lost")
 	broken := value(image.Assemble(base, next, func(d layer.Descriptor) (io.ReadCloser, error) { return nil, lost }))(t)

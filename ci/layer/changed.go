@@ -125,7 +125,7 @@ func (s State) same(o State) bool {
 // It is meant for what "apt-get install" and the like do to a root file system in a container, and is as reproducible as
 // they are. Hard links become files of their own; sockets, named pipes and devices are left out, being the business of
 // whatever made them; extended attributes, file capabilities with them, are lost.
-func PackChanged(ctx context.Context, name, root string, before Snapshot, skip []string, comp Compression, w io.Writer) (Descriptor, error) {
+func PackChanged(ctx context.Context, name, root string, before Snapshot, skip []string, comp Compression, w io.Writer) (Descriptor, error) { //nolint:revive // as Pack, and what was there before
 	entries, err := planChanged(name, root, before, skip)
 	if err != nil {
 		return Descriptor{}, err
@@ -134,7 +134,7 @@ func PackChanged(ctx context.Context, name, root string, before Snapshot, skip [
 }
 
 // PackChangedFile packs into dir, as PackFile does.
-func PackChangedFile(ctx context.Context, name, root string, before Snapshot, skip []string, comp Compression, dir string) (Descriptor, error) {
+func PackChangedFile(ctx context.Context, name, root string, before Snapshot, skip []string, comp Compression, dir string) (Descriptor, error) { //nolint:revive // as Pack, and what was there before
 	return packFile(dir, name, func(w io.Writer) (Descriptor, error) {
 		return PackChanged(ctx, name, root, before, skip, comp, w)
 	})

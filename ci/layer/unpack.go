@@ -167,7 +167,7 @@ func (u *unpacker) local(name string) (rel string, ok bool, err error) {
 	return rel, ok, nil
 }
 
-func (u *unpacker) entry(h *tar.Header, content io.Reader) error {
+func (u *unpacker) entry(h *tar.Header, content io.Reader) error { //nolint:cyclop // a type of entry a case
 	rel, ok, err := u.local(h.Name)
 	if err != nil || !ok {
 		return err
@@ -196,23 +196,7 @@ func (u *unpacker) entry(h *tar.Header, content io.Reader) error {
 	u.written[rel] = true
 	switch h.Typeflag {
 	case tar.TypeReg, tar.TypeGNUSparse:
-		f, err := dir.OpenFile(base, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-		if errors.Is(err, fs.ErrExist) {
-			if err = u.clear(dir, base); err == nil {
-				f, err = dir.OpenFile(base, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-			}
-		}
-		if err != nil {
-			return err
-		}
-		_, err = io.Copy(f, content)
-		if cerr := f.Chmod(mode); err == nil {
-			err = cerr
-		}
-		if cerr := f.Close(); err == nil {
-			err = cerr
-		}
-		return err
+		return u.file(dir, base, mode, content)
 	case tar.TypeSymlink:
 		if err := u.clear(dir, base); err != nil {
 			return err
@@ -235,6 +219,27 @@ func (u *unpacker) entry(h *tar.Header, content io.Reader) error {
 		return u.root.Link(target, rel)
 	}
 	return fmt.Errorf("it is of type %q: only files, directories and links are unpacked", h.Typeflag)
+}
+
+// file writes a file in place of whatever is there.
+func (u *unpacker) file(dir *os.Root, base string, mode fs.FileMode, content io.Reader) error {
+	f, err := dir.OpenFile(base, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if errors.Is(err, fs.ErrExist) {
+		if err = u.clear(dir, base); err == nil {
+			f, err = dir.OpenFile(base, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, content)
+	if cerr := f.Chmod(mode); err == nil {
+		err = cerr
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	return err
 }
 
 // enter opens a directory below the root, making it if the layer did not.

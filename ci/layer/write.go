@@ -66,30 +66,7 @@ func writeTar(ctx context.Context, entries []entry, w io.Writer) (files int, err
 	group, ctx := errgroup.WithContext(ctx)
 	ordered := make(chan *loaded, readAhead)
 	work := make(chan *loaded, readAhead)
-	group.Go(func() error {
-		defer close(ordered)
-		defer close(work)
-		for i := range entries {
-			l := &loaded{entry: &entries[i], ready: make(chan struct{})}
-			if l.src == "" {
-				l.data = l.content
-				close(l.ready)
-			}
-			select {
-			case ordered <- l:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			if l.src != "" {
-				select {
-				case work <- l:
-				case <-ctx.Done():
-					return ctx.Err()
-				}
-			}
-		}
-		return nil
-	})
+	group.Go(func() error { return announce(ctx, entries, ordered, work) })
 	for range min(max(2, runtime.GOMAXPROCS(0)), 16) {
 		group.Go(func() error {
 			for l := range work {
@@ -99,51 +76,85 @@ func writeTar(ctx context.Context, entries []entry, w io.Writer) (files int, err
 			return nil
 		})
 	}
-	group.Go(func() error {
-		tw := tar.NewWriter(w)
-		var pending []*entry
-		for l := range ordered {
-			select {
-			case <-l.ready:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			if l.err != nil {
-				return l.err
-			}
-			if l.drop {
-				continue
-			}
-			for len(pending) > 0 && !strings.HasPrefix(l.name, pending[len(pending)-1].name+"/") {
-				pending = pending[:len(pending)-1]
-			}
-			if l.lazy {
-				pending = append(pending, l.entry)
-				continue
-			}
-			for _, dir := range pending {
-				if err := tw.WriteHeader(dir.header(0)); err != nil {
-					return fmt.Errorf("%s: %w", dir.name, err)
-				}
-			}
-			pending = pending[:0]
-			if err := l.write(tw); err != nil {
-				return err
-			}
-			if l.typ != tar.TypeDir {
-				files++
-			}
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		return tw.Close()
+	group.Go(func() (err error) {
+		files, err = writeOrdered(ctx, ordered, w)
+		return err
 	})
 	err = group.Wait()
 	for l := range ordered { // what an error left behind
 		l.close()
 	}
 	return files, err
+}
+
+// announce hands the entries on in their order, and those to read to whoever reads them.
+func announce(ctx context.Context, entries []entry, ordered, work chan<- *loaded) error {
+	defer close(ordered)
+	defer close(work)
+	for i := range entries {
+		l := &loaded{entry: &entries[i], ready: make(chan struct{})}
+		if l.src == "" {
+			l.data = l.content
+			close(l.ready)
+		}
+		select {
+		case ordered <- l:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if l.src == "" {
+			continue
+		}
+		select {
+		case work <- l:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// writeOrdered writes the entries as they become ready. Directories that are lazy are written with the first of what is in
+// them.
+func writeOrdered(ctx context.Context, ordered <-chan *loaded, w io.Writer) (files int, err error) {
+	tw := tar.NewWriter(w)
+	var pending []*entry
+	for l := range ordered {
+		select {
+		case <-l.ready:
+		case <-ctx.Done():
+			return files, ctx.Err()
+		}
+		if l.err != nil {
+			return files, l.err
+		}
+		if l.drop {
+			continue
+		}
+		for len(pending) > 0 && !strings.HasPrefix(l.name, pending[len(pending)-1].name+"/") {
+			pending = pending[:len(pending)-1]
+		}
+		if l.lazy {
+			pending = append(pending, l.entry)
+			continue
+		}
+		for _, dir := range pending {
+			if err := tw.WriteHeader(dir.header(0)); err != nil {
+				return files, fmt.Errorf("%s: %w", dir.name, err)
+			}
+		}
+		pending = pending[:0]
+		if err := l.write(tw); err != nil {
+			return files, err
+		}
+		if l.typ != tar.TypeDir {
+			files++
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return files, err
+	}
+	return files, tw.Close()
 }
 
 func (e *entry) header(size int64) *tar.Header {

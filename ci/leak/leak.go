@@ -185,14 +185,7 @@ func (s *Search) cacheKey(digest string) string {
 
 // judge tells what fails a build from what is published and from what the store allows.
 func (s *Search) judge(r *Result, layers []*searched) {
-	published := map[string]bool{} // contents that packages publish, wherever composer's plugins have copied them
-	for _, l := range layers {
-		for _, f := range l.found {
-			if !f.Given && f.Same != "" && s.published(l.Layer, f.File) {
-				published[f.Same] = true
-			}
-		}
-	}
+	published := s.publishedContents(layers)
 	used := map[store.Allowed]bool{}
 	for _, l := range layers {
 		for _, f := range l.found {
@@ -215,6 +208,19 @@ func (s *Search) judge(r *Result, layers []*searched) {
 			r.Unused = append(r.Unused, a)
 		}
 	}
+}
+
+// publishedContents are those that packages publish, wherever composer's plugins have copied them.
+func (s *Search) publishedContents(layers []*searched) map[string]bool {
+	published := map[string]bool{}
+	for _, l := range layers {
+		for _, f := range l.found {
+			if !f.Given && f.Same != "" && s.published(l.Layer, f.File) {
+				published[f.Same] = true
+			}
+		}
+	}
+	return published
 }
 
 // shown is a file as people name it: relative to the store, or absolute outside of it.

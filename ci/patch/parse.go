@@ -178,7 +178,7 @@ func unquote(s string) string {
 	return s
 }
 
-func (p *parser) hunk(f *File) error {
+func (p *parser) hunk(f *File) error { //nolint:cyclop // a parser: a line a case
 	m := hunkHeader.FindStringSubmatch(p.lines[p.at])
 	if m == nil {
 		return fmt.Errorf("line %d: %q is no head of a change", p.at+1, p.lines[p.at])

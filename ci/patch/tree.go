@@ -107,7 +107,7 @@ func (t *Tree) apply(files []File, at Place, fuzz int) (changed map[string]*stri
 	return next.changed, certain, nil
 }
 
-func (t *Tree) file(f File, at Place, fuzz int) (certain bool, err error) {
+func (t *Tree) file(f File, at Place, fuzz int) (certain bool, err error) { //nolint:cyclop // added, deleted, renamed and changed files
 	from, to, err := t.names(f, at)
 	if err != nil {
 		return false, err

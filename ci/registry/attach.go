@@ -104,13 +104,12 @@ func (r *Registry) attachOne(ctx context.Context, u *upload, a Attachment) (Atta
 	}
 	done := Attached{Name: a.Name, Type: a.Type, Digest: digest.String()}
 	// Another registry's list of referrers, which is a second step there, may have been interrupted.
-	if _, err := remote.Head(u.repo.Digest(digest.String()), r.options(ctx)...); err == nil && r.ecr != nil {
+	switch _, err := remote.Head(u.repo.Digest(digest.String()), r.options(ctx)...); {
+	case err == nil && (r.ecr != nil || r.refers(ctx, u, of[0].Digest, digest)):
 		return done, nil
-	} else if err == nil && r.refers(ctx, u, of[0].Digest, digest) {
-		return done, nil
-	} else if err == nil {
+	case err == nil:
 		return done, r.pusher.Put(ctx, u.repo.Digest(digest.String()), document(raw))
-	} else if !notFound(err) {
+	case !notFound(err):
 		return done, err
 	}
 	done.Sent = true

@@ -148,7 +148,7 @@ func (a *act) buildAsked(p *service, returned bool) string {
 
 // shopState says what the shop answered when it was last asked, and what was not
 // asked.
-func (a *act) shopState(v Verdict) []string {
+func (a *act) shopState(v Verdict) []string { //nolint:cyclop // a sentence a case
 	var lines []string
 	for _, r := range a.res.Probes {
 		if r.OK && r.When == askedBake && a.asked(a.service(r.Service), askedAfter) {

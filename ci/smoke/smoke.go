@@ -5,6 +5,7 @@ package smoke
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -147,12 +148,14 @@ func (a *asker) check(name string, ask func() (seen string, err error)) {
 	start := a.Now()
 	seen, err := ask()
 	c := Check{Name: name, Status: OK, Detail: seen, Seconds: a.Now().Sub(start).Seconds()}
-	switch e := err.(type) {
-	case nil:
-	case *skip:
-		c.Status, c.Detail = Skipped, e.why
-	case *wrong:
-		c.Status, c.Detail, c.Cause, c.Page = Failed, e.what, e.cause, page.Excerpt(e.page)
+	var skipped *skip
+	var found *wrong
+	switch {
+	case err == nil:
+	case errors.As(err, &skipped):
+		c.Status, c.Detail = Skipped, skipped.why
+	case errors.As(err, &found):
+		c.Status, c.Detail, c.Cause, c.Page = Failed, found.what, found.cause, page.Excerpt(found.page)
 	default:
 		c.Status, c.Detail = Failed, err.Error()
 	}

@@ -56,7 +56,7 @@ type checker struct {
 	found []Finding
 }
 
-func (c *checker) add(severity Severity, code, subject, do, format string, args ...any) {
+func (c *checker) add(severity Severity, code, subject, do, format string, args ...any) { //nolint:revive // what a lock is compared with
 	c.found = append(c.found, Finding{Severity: severity, Code: code, Subject: subject, Message: fmt.Sprintf(format, args...), Do: do})
 }
 
@@ -95,7 +95,7 @@ func (c *checker) project() bool {
 }
 
 // locked judges composer.lock.
-func (c *checker) locked() {
+func (c *checker) locked() { //nolint:cyclop // a finding a case
 	const renew = "run `composer update --lock` and commit composer.lock"
 	switch {
 	case !c.hasLock && !c.hasManifest:

@@ -266,7 +266,7 @@ func decodeOrdered(src []byte) (ordered, error) {
 	d := json.NewDecoder(bytes.NewReader(src))
 	d.UseNumber()
 	v, err := decodeValue(d)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
 	return v, err

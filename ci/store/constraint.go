@@ -182,7 +182,7 @@ func parseConstraint(s string) (constraint, error) {
 	return c, nil
 }
 
-func parseSimple(s string) ([]comparator, error) {
+func parseSimple(s string) ([]comparator, error) { //nolint:cyclop // a parser: an operator a case
 	s = stabilityFlag.ReplaceAllString(s, "")
 	if s == "" || anyPattern.MatchString(s) {
 		return nil, nil

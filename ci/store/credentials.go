@@ -68,7 +68,7 @@ type source struct {
 }
 
 // sources are the hosts that composer is sent to by composer.json's repositories and by the lock's downloads, sorted.
-func (s *Store) sources() []*source {
+func (s *Store) sources() []*source { //nolint:cyclop // a kind of repository a case
 	byHost := map[string]*source{}
 	at := func(address string) *source {
 		host, secret, ssh := hostOf(address)

@@ -93,7 +93,7 @@ type patchCollector struct {
 func (c *patchCollector) vaimo() bool { return strings.HasPrefix(c.plugin.name, "vaimo/") }
 
 // declared collects what composer.json, its patch lists and the packages declare.
-func (c *patchCollector) declared() error {
+func (c *patchCollector) declared() error { //nolint:cyclop // a rule of a plugin a case
 	if c.manifest == nil {
 		return nil
 	}
@@ -131,7 +131,7 @@ func (c *patchCollector) declared() error {
 }
 
 // owner collects what one composer.json declares; dir is its package's directory, "" for the store's.
-func (c *patchCollector) owner(dir, by string, extra object) error {
+func (c *patchCollector) owner(dir, by string, extra object) error { //nolint:cyclop // a way to declare patches a case
 	if dir != "" && extra["patches"] == nil && extra["patches-file"] == nil && extra["patches-search"] == nil {
 		return nil
 	}

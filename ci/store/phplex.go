@@ -84,7 +84,7 @@ func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 func isNamePart(c byte) bool { return isNameStart(c) || isDigit(c) }
 
 // skipSpace passes over white space, comments and a closing tag; a closing tag counts as a semicolon.
-func (l *phpLexer) skipSpace() (closed bool, err error) {
+func (l *phpLexer) skipSpace() (closed bool, err error) { //nolint:cyclop // a lexer: a character a case
 	for l.pos < len(l.src) {
 		rest := l.src[l.pos:]
 		switch c := rest[0]; {
@@ -115,7 +115,7 @@ func (l *phpLexer) skipSpace() (closed bool, err error) {
 	return false, nil
 }
 
-func (l *phpLexer) next() (phpToken, error) {
+func (l *phpLexer) next() (phpToken, error) { //nolint:cyclop // a lexer: a character a case
 	closed, err := l.skipSpace()
 	if err != nil {
 		return phpToken{}, err
@@ -237,7 +237,7 @@ func (l *phpLexer) double(quote byte) (phpToken, error) {
 }
 
 // heredoc reads <<<ID and <<<'ID'; ok is false when it is neither (a shift operator).
-func (l *phpLexer) heredoc() (t phpToken, ok bool, err error) {
+func (l *phpLexer) heredoc() (t phpToken, ok bool, err error) { //nolint:cyclop // a lexer: a character a case
 	t = phpToken{kind: phpStr, line: l.line}
 	rest := l.src[l.pos:]
 	head, body, found := strings.Cut(rest[3:], "\n")
@@ -289,7 +289,7 @@ func (l *phpLexer) heredoc() (t phpToken, ok bool, err error) {
 }
 
 // unescape resolves the escapes of a double-quoted string; ok is false when a variable is interpolated.
-func unescape(s string) (string, bool) {
+func unescape(s string) (string, bool) { //nolint:cyclop // a lexer: a character a case
 	if !strings.ContainsAny(s, `\$`) {
 		return s, true
 	}

@@ -108,10 +108,10 @@ func (s *Store) wellFormed(file string, src []byte) bool {
 	elements := 0
 	for {
 		t, err := d.Token()
-		if err == io.EOF && elements == 0 {
+		if errors.Is(err, io.EOF) && elements == 0 {
 			err = errors.New("there is no XML in it")
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return true
 		}
 		if err != nil {

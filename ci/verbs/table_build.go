@@ -2,7 +2,7 @@ package verbs
 
 // buildVerbs are those of a build. Under dagger each step is a container of its own, and what a build returns is an object:
 // their functions are written by hand, in package main, and held to these settings by a test.
-func buildVerbs() []Verb {
+func buildVerbs() []Verb { //nolint:funlen // a table
 	byHand := &Function{ByHand: true}
 	return []Verb{
 		{

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 
@@ -29,8 +28,11 @@ func (b *builder) secrets() (map[string]string, error) {
 
 // known are all values of which this program knows that they are secrets: those that it can be given, and composer's own
 // credentials, of the store and of its user's home. No image may have one.
-func (b *builder) known(secrets map[string]string) (map[string]string, error) {
-	out := maps.Clone(secrets)
+func (b *builder) known() (map[string]string, error) {
+	out, err := b.secrets()
+	if err != nil {
+		return nil, err
+	}
 	for _, v := range verbs.All() {
 		for _, s := range config.Settings(v.Settings) {
 			for _, name := range s.Names() {

@@ -454,7 +454,7 @@ func TestCacheDirectory(t *testing.T) {
 		"/home/me/.cache/mck": {"HOME": "/home/me"}, "/var/cache/mck": {"HOME": "/home/me", "XDG_CACHE_HOME": "/var/cache"}, "/root/.cache/mck": {"HOME": "/root", "XDG_CACHE_HOME": "relative"}, "": {},
 	} {
 		e := &env{lookup: func(name string) (string, bool) { v, ok := vars[name]; return v, ok }}
-		if got, err := e.cacheDir(); got != want || (err == nil) != (want != "") {
+		if got, err := (&builder{env: e}).cacheDir(); got != want || (err == nil) != (want != "") {
 			t.Errorf("%v: %q, %v; want %q", vars, got, err, want)
 		}
 	}

@@ -79,7 +79,7 @@ func (b *builder) check(ctx context.Context) (report store.Report, s *store.Stor
 type more func(context.Context, *store.Store, store.PHP) ([]store.Finding, error)
 
 // withJob checks the store, lays out a job and hands it to fn. What it has to say is asked for first, if anything is.
-func (b *builder) withJob(ctx context.Context, more more, fn func(context.Context, *host.Job, *store.Store) error) error {
+func (b *builder) withJob(ctx context.Context, more more, fn func(context.Context, *host.Job, *store.Store) error) error { //nolint:funlen // from settings to a job, one after the other
 	shards, err := build.ParseShards(b.Shards)
 	if err != nil {
 		return &exitError{exitUsage, err}
@@ -95,18 +95,13 @@ func (b *builder) withJob(ctx context.Context, more more, fn func(context.Contex
 	if err != nil {
 		return err
 	}
-	secrets, err := b.secrets()
+	secrets, err := b.known()
 	if err != nil {
 		return err
 	}
-	if secrets, err = b.known(secrets); err != nil {
+	cache, err := b.cacheDir()
+	if err != nil {
 		return err
-	}
-	cache := b.CacheDir
-	if cache == "" {
-		if cache, err = b.cacheDir(); err != nil {
-			return err
-		}
 	}
 	ignore, err := b.inside(cache)
 	if err != nil {
@@ -230,12 +225,15 @@ func (b *builder) inside(cache string) ([]string, error) {
 	return out, nil
 }
 
-// cacheDir is where a user's programs keep what they can do without.
-func (e *env) cacheDir() (string, error) {
-	if dir, ok := e.lookup("XDG_CACHE_HOME"); ok && filepath.IsAbs(dir) {
+// cacheDir is the cache that is named, or where a user's programs keep what they can do without.
+func (b *builder) cacheDir() (string, error) {
+	if b.CacheDir != "" {
+		return b.CacheDir, nil
+	}
+	if dir, ok := b.lookup("XDG_CACHE_HOME"); ok && filepath.IsAbs(dir) {
 		return filepath.Join(dir, "mck"), nil
 	}
-	if home, ok := e.lookup("HOME"); ok && home != "" {
+	if home, ok := b.lookup("HOME"); ok && home != "" {
 		return filepath.Join(home, ".cache", "mck"), nil
 	}
 	return "", &exitError{exitUsage, errors.New("there is neither HOME nor XDG_CACHE_HOME in the environment: name a place with --cache-dir")}

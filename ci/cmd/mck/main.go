@@ -74,7 +74,7 @@ func run(ctx context.Context, e *env, args []string) int {
 	out := &counted{Writer: e.stdout}
 	with := *e
 	with.stdout = out
-	root := newRoot(&with)
+	root := newRoot(&with) //nolint:contextcheck // each command has its own: cmd.Context()
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {

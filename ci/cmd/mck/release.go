@@ -270,7 +270,7 @@ func newDeployCommand(e *env) *cobra.Command {
 		if err := fillEdits(&r.Edits, s.Edits); err != nil {
 			return &exitError{exitUsage, err}
 		}
-		return runRelease(cmd.Context(), e, s.Release, r, output{Output: s.Output}, nil, (*release.Releaser).Deploy)
+		return releasing{settings: s.Release, request: r, out: output{Output: s.Output}, do: (*release.Releaser).Deploy}.run(cmd.Context(), e)
 	})
 }
 
@@ -292,23 +292,34 @@ func foreseeing(do act, text func(*release.Result) string) func(*cobra.Command, 
 		if err := fillEdits(&r.Edits, s.Edits); err != nil {
 			return &exitError{exitUsage, err}
 		}
-		return runRelease(cmd.Context(), e, verbs.Release{Target: s.Target}, r, output{Output: s.Output, text: text, findings: cmd.Name() == "verify"}, nil, do)
+		return releasing{settings: verbs.Release{Target: s.Target}, request: r, out: output{Output: s.Output, text: text, findings: cmd.Name() == "verify"}, do: do}.run(cmd.Context(), e)
 	}
 }
 
-func runRelease(ctx context.Context, e *env, s verbs.Release, r release.Request, out output, change func(*aws.Config), do act) error {
-	r, err := checked(r)
+// releasing is a verb that releases, or says what a release would do.
+type releasing struct {
+	settings verbs.Release
+	request  release.Request
+	out      output
+	change   func(*aws.Config) // of the credentials; nil: none
+	do       act
+}
+
+func (x releasing) run(ctx context.Context, e *env) error {
+	r, err := checked(x.request)
 	if err != nil {
 		return err
 	}
-	if err := out.check(); err != nil {
+	if err := x.out.check(); err != nil {
 		return err
 	}
-	releaser, err := newReleaser(ctx, e, s.AWS, connection{notify: out.notes(e), change: change, shop: s.Shop, markers: func(c *http.Client) []release.Marker { return markers(s, c) }})
+	releaser, err := newReleaser(ctx, e, x.settings.AWS, connection{
+		notify: x.out.notes(e), change: x.change, shop: x.settings.Shop, markers: func(c *http.Client) []release.Marker { return markers(x.settings, c) },
+	})
 	if err != nil {
 		return err
 	}
-	return out.finish(e, do(releaser, ctx, r))
+	return x.out.finish(e, x.do(releaser, ctx, r))
 }
 
 func newRollbackCommand(e *env) *cobra.Command {
@@ -317,7 +328,7 @@ func newRollbackCommand(e *env) *cobra.Command {
 		fillTask(&r, s.Task)
 		r.Build, r.Timeout, r.NoCacheFlush, r.By, r.DryRun = s.To, s.Timeout, !s.CacheFlush, s.By, s.DryRun
 		r.Probes = shopProbes(s.Shop)
-		return runRelease(cmd.Context(), e, verbs.Release{Target: s.Target, Shop: s.Shop}, r, output{Output: s.Output}, nil, (*release.Releaser).Rollback)
+		return releasing{settings: verbs.Release{Target: s.Target, Shop: s.Shop}, request: r, out: output{Output: s.Output}, do: (*release.Releaser).Rollback}.run(cmd.Context(), e)
 	})
 }
 
@@ -516,5 +527,5 @@ func changeEnv(ctx context.Context, e *env, s verbs.Release, edits verbs.Edits, 
 	if err := fillEdits(&r.Edits, edits); err != nil {
 		return &exitError{exitUsage, err}
 	}
-	return runRelease(ctx, e, s, r, output{Output: out}, nil, (*release.Releaser).EnvChange)
+	return releasing{settings: s, request: r, out: output{Output: out}, do: (*release.Releaser).EnvChange}.run(ctx, e)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -210,32 +211,14 @@ func (a legacyArguments) apply(s *verbs.Release, lookup func(string) (string, bo
 	switch {
 	case a.tag != "": // whatever the image: "-i ignore"
 		r.Build = strings.TrimPrefix(a.tag, ":")
+		return r, nil
 	case a.image == "" && a.force:
 		r.KeepBuild = true
+		return r, nil
 	case a.image == "":
 		return r, errors.New("no image is given: -to TAG, or -i IMAGE:TAG")
-	default:
-		ref, err := ecs.ParseReference(a.image)
-		if err != nil {
-			return r, fmt.Errorf("-i: %w", err)
-		}
-		if ref.Digest != "" {
-			return r, fmt.Errorf("-i %s: an image by digest is released with 'mck deploy --build-num N --pin-digest'", a.image)
-		}
-		r.Repositories, r.Build = []string{ref.Repository()}, ref.Tag
-		if a.tagVariable != "" {
-			if !variableName.MatchString(a.tagVariable) {
-				return r, fmt.Errorf("-e %q is not the name of an environment variable", a.tagVariable)
-			}
-			if tag, ok := lookup(a.tagVariable); ok && tag != "" && ref.Tag == "" {
-				r.Build = tag
-			}
-		}
-		if r.Build == "" {
-			r.Build = "latest" // as the old script did
-		}
 	}
-	return r, nil
+	return r, a.applyImage(&r, lookup)
 }
 
 // inLegacyWords names the old script's options in an error.
@@ -251,7 +234,30 @@ func inLegacyWords(err error) {
 	}
 }
 
-func newLegacyCommand(e *env) *cobra.Command {
+// applyImage takes the build from -i, and -e.
+func (a legacyArguments) applyImage(r *release.Request, lookup func(string) (string, bool)) error {
+	ref, err := ecs.ParseReference(a.image)
+	if err != nil {
+		return fmt.Errorf("-i: %w", err)
+	}
+	if ref.Digest != "" {
+		return fmt.Errorf("-i %s: an image by digest is released with 'mck deploy --build-num N --pin-digest'", a.image)
+	}
+	r.Repositories, r.Build = []string{ref.Repository()}, ref.Tag
+	if a.tagVariable != "" {
+		if !variableName.MatchString(a.tagVariable) {
+			return fmt.Errorf("-e %q is not the name of an environment variable", a.tagVariable)
+		}
+		if tag, ok := lookup(a.tagVariable); ok && tag != "" && ref.Tag == "" {
+			r.Build = tag
+		}
+	}
+	r.Build = cmp.Or(r.Build, "latest") // as the old script did
+	return nil
+}
+
+// legacyHelp lists the options.
+func legacyHelp() string {
 	var help strings.Builder
 	for _, o := range legacyOptions {
 		name := o.long
@@ -270,6 +276,10 @@ func newLegacyCommand(e *env) *cobra.Command {
 			fmt.Fprintf(&help, "  %s\n", name)
 		}
 	}
+	return help.String()
+}
+
+func newLegacyCommand(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "ecs-deploy",
 		Short: "Take the command line of the ecs-deploy script, and release as deploy does",
@@ -281,7 +291,7 @@ What the script had no option for (cron rules, repositories, whether the databas
 is upgraded) comes from the environment, as for deploy. Without MCK_REPOSITORIES
 every image in a private ECR registry is moved to the tag, and no other one.
 
-` + help.String() + verbs.DeployCodes,
+` + legacyHelp() + verbs.DeployCodes,
 		DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
@@ -317,7 +327,7 @@ every image in a private ECR registry is moved to the tag, and no other one.
 			if r.KeepBuild {
 				do = (*release.Releaser).EnvChange
 			}
-			return runRelease(ctx, e, s, r, output{}, a.assume, do)
+			return releasing{settings: s, request: r, change: a.assume, do: do}.run(ctx, e)
 		},
 	}
 }

@@ -48,7 +48,7 @@ func newSimulateCommand(e *env) *cobra.Command {
 		if err != nil {
 			return &exitError{exitUsage, err}
 		}
-		return serve(cmd.Context(), e, world, s.Listen, s.Name, s.TLS)
+		return serve(cmd.Context(), e, world, s)
 	})
 }
 
@@ -75,16 +75,16 @@ func isPort(s string) bool {
 }
 
 // serve serves a world until the context ends.
-func serve(ctx context.Context, e *env, world *awssim.World, listen, name string, secure bool) error {
-	if _, port, err := net.SplitHostPort(listen); err != nil || !isPort(port) {
-		return &exitError{exitUsage, fmt.Errorf("--listen %s: it must be ADDRESS:PORT, as in 127.0.0.1:4566", listen)}
+func serve(ctx context.Context, e *env, world *awssim.World, s *verbs.Simulate) error {
+	if _, port, err := net.SplitHostPort(s.Listen); err != nil || !isPort(port) {
+		return &exitError{exitUsage, fmt.Errorf("--listen %s: it must be ADDRESS:PORT, as in 127.0.0.1:4566", s.Listen)}
 	}
-	if name != "" && !hostName.MatchString(name) {
-		return &exitError{exitUsage, fmt.Errorf("--name %q is no host's name", name)}
+	if s.Name != "" && !hostName.MatchString(s.Name) {
+		return &exitError{exitUsage, fmt.Errorf("--name %q is no host's name", s.Name)}
 	}
-	l, err := net.Listen("tcp", listen)
+	l, err := net.Listen("tcp", s.Listen)
 	if err != nil {
-		return fmt.Errorf("cannot serve at %s: %w", listen, err)
+		return fmt.Errorf("cannot serve at %s: %w", s.Listen, err)
 	}
 	defer l.Close()
 	address := l.Addr().(*net.TCPAddr)
@@ -92,17 +92,17 @@ func serve(ctx context.Context, e *env, world *awssim.World, listen, name string
 		address = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: address.Port}
 	}
 	reached := address.String()
-	if name != "" {
-		reached = net.JoinHostPort(name, strconv.Itoa(address.Port))
+	if s.Name != "" {
+		reached = net.JoinHostPort(s.Name, strconv.Itoa(address.Port))
 	}
 	scheme, bundle := "http", ""
 	server := &http.Server{
 		Handler: world.Handler(), ReadHeaderTimeout: time.Minute,
 		ErrorLog: log.New(io.Discard, "", 0), // connections that a fault has cut
 	}
-	if secure {
+	if s.TLS {
 		scheme = "https"
-		certificate, file, err := selfSigned(address.IP, name, e.now())
+		certificate, file, err := selfSigned(address.IP, s.Name, e.now())
 		if err != nil {
 			return err
 		}
@@ -125,7 +125,7 @@ func serve(ctx context.Context, e *env, world *awssim.World, listen, name string
 		}
 		close(stopped)
 	})
-	if secure {
+	if s.TLS {
 		err = server.ServeTLS(l, "", "")
 	} else {
 		err = server.Serve(l)

@@ -27,8 +27,9 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args[1:]); err != nil {
+	err := run(ctx, os.Args[1:])
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -63,12 +64,9 @@ type platform struct {
 	extensions string // directory; empty: the base lacks none
 }
 
-func run(ctx context.Context, argv []string) error {
-	if len(argv) == 0 {
-		return errors.New("step: say run, extensions, complete, base or images")
-	}
-	var a args
-	fl := flag.NewFlagSet("step "+argv[0], flag.ContinueOnError)
+// parse reads what follows a command, and returns what follows its flags.
+func (a *args) parse(argv []string) (rest []string, err error) {
+	fl := flag.NewFlagSet("step", flag.ContinueOnError)
 	fl.StringVar(&a.step, "step", "", "file with the step")
 	fl.StringVar(&a.plan, "plan", "", "file with the plan")
 	fl.StringVar(&a.release, "release", "", "file with the release")
@@ -105,7 +103,19 @@ func run(ctx context.Context, argv []string) error {
 	fl.StringVar(&a.ref, "ref", "", "reference of the base to read")
 	fl.StringVar(&a.mirror, "mirror", "", "address to read it from, when it is not its registry's own")
 	fl.StringVar(&a.out, "out", "", "directory for the images' archives, or the file for a base's")
-	if err := fl.Parse(argv[1:]); err != nil {
+	if err := fl.Parse(argv); err != nil {
+		return nil, err
+	}
+	return fl.Args(), nil
+}
+
+func run(ctx context.Context, argv []string) error {
+	if len(argv) == 0 {
+		return errors.New("step: say run, extensions, complete, base or images")
+	}
+	var a args
+	rest, err := a.parse(argv[1:])
+	if err != nil {
 		return err
 	}
 	compression, err := layer.ParseCompression(a.compression)
@@ -131,7 +141,7 @@ func run(ctx context.Context, argv []string) error {
 		_, err := r.Run(ctx, step, a.tree)
 		return err
 	case "extensions":
-		return extensions(ctx, r, fl.Args())
+		return extensions(ctx, r, rest)
 	case "complete":
 		var rel build.Release
 		var plan build.Plan

@@ -100,42 +100,14 @@ func above(fset *token.FileSet, f *ast.File, n ast.Node) string {
 	return ""
 }
 
+// read reads one file; pkg is "dagger." for one of the generated client.
 func (m *Module) read(fset *token.FileSet, f *ast.File, pkg string) {
 	options := map[string]Flags{} // XOpts of the generated client
-	for _, d := range f.Decls {
-		g, ok := d.(*ast.GenDecl)
-		if !ok {
-			continue
-		}
-		for _, s := range g.Specs {
-			t, ok := s.(*ast.TypeSpec)
-			if !ok {
-				continue
-			}
-			st, ok := t.Type.(*ast.StructType)
-			if !ok {
-				continue
-			}
-			if pkg != "" {
-				fields := Flags{}
-				for _, field := range st.Fields.List {
-					for _, n := range field.Names {
-						fields["--"+kebab(n.Name)] = !isBool(field.Type)
-					}
-				}
-				options[t.Name.Name] = fields
-				continue
-			}
-			for _, field := range st.Fields.List {
-				if strings.Contains(field.Doc.Text(), "+private") {
-					continue
-				}
-				for _, n := range field.Names {
-					if n.IsExported() {
-						m.add(t.Name.Name, n.Name, function{flags: Flags{}, returns: object(field.Type, pkg)})
-					}
-				}
-			}
+	for name, st := range structs(f) {
+		if pkg != "" {
+			options[name] = fieldFlags(st)
+		} else {
+			m.fields(name, st)
 		}
 	}
 	for _, d := range f.Decls {
@@ -145,23 +117,7 @@ func (m *Module) read(fset *token.FileSet, f *ast.File, pkg string) {
 		}
 		made := function{flags: Flags{}}
 		for _, p := range fn.Type.Params.List {
-			if sel, ok := p.Type.(*ast.SelectorExpr); ok && sel.Sel.Name == "Context" {
-				continue
-			}
-			if variadic, ok := p.Type.(*ast.Ellipsis); ok {
-				if id, ok := variadic.Elt.(*ast.Ident); ok {
-					maps.Copy(made.flags, options[id.Name])
-				}
-				continue
-			}
-			doc := above(fset, f, p)
-			for _, n := range p.Names {
-				flag := "--" + kebab(n.Name)
-				made.flags[flag] = !isBool(p.Type)
-				if !strings.Contains(doc, "+optional") && !strings.Contains(doc, "+default") {
-					made.required = append(made.required, flag)
-				}
-			}
+			made.parameter(p, above(fset, f, p), options)
 		}
 		if fn.Type.Results != nil && len(fn.Type.Results.List) > 0 {
 			made.returns = object(fn.Type.Results.List[0].Type, pkg)
@@ -171,6 +127,70 @@ func (m *Module) read(fset *token.FileSet, f *ast.File, pkg string) {
 			m.add(object(fn.Recv.List[0].Type, pkg), fn.Name.Name, made)
 		case fn.Name.Name == "New" && pkg == "":
 			m.main, m.constructor = made.returns, made
+		}
+	}
+}
+
+// structs are a file's struct types by name.
+func structs(f *ast.File) map[string]*ast.StructType {
+	found := map[string]*ast.StructType{}
+	for _, d := range f.Decls {
+		g, ok := d.(*ast.GenDecl)
+		if !ok {
+			continue
+		}
+		for _, s := range g.Specs {
+			if t, ok := s.(*ast.TypeSpec); ok {
+				if st, ok := t.Type.(*ast.StructType); ok {
+					found[t.Name.Name] = st
+				}
+			}
+		}
+	}
+	return found
+}
+
+// fieldFlags are the flags that the options of a function of the client become.
+func fieldFlags(st *ast.StructType) Flags {
+	flags := Flags{}
+	for _, field := range st.Fields.List {
+		for _, n := range field.Names {
+			flags["--"+kebab(n.Name)] = !isBool(field.Type)
+		}
+	}
+	return flags
+}
+
+// fields adds the public fields of one of the module's objects, which are functions on the command line.
+func (m *Module) fields(typ string, st *ast.StructType) {
+	for _, field := range st.Fields.List {
+		if strings.Contains(field.Doc.Text(), "+private") {
+			continue
+		}
+		for _, n := range field.Names {
+			if n.IsExported() {
+				m.add(typ, n.Name, function{flags: Flags{}, returns: object(field.Type, "")})
+			}
+		}
+	}
+}
+
+// parameter adds the flags of one parameter.
+func (fn *function) parameter(p *ast.Field, doc string, options map[string]Flags) {
+	if sel, ok := p.Type.(*ast.SelectorExpr); ok && sel.Sel.Name == "Context" {
+		return
+	}
+	if variadic, ok := p.Type.(*ast.Ellipsis); ok {
+		if id, ok := variadic.Elt.(*ast.Ident); ok {
+			maps.Copy(fn.flags, options[id.Name])
+		}
+		return
+	}
+	for _, n := range p.Names {
+		flag := "--" + kebab(n.Name)
+		fn.flags[flag] = !isBool(p.Type)
+		if !strings.Contains(doc, "+optional") && !strings.Contains(doc, "+default") {
+			fn.required = append(fn.required, flag)
 		}
 	}
 }
@@ -223,10 +243,6 @@ func (m *Module) Functions() []string {
 
 // ConstructorFlags are the flags that stand before a function's name.
 func (m *Module) ConstructorFlags() Flags { return m.constructor.flags }
-
-// FunctionFlags are the flags of one of the module's own functions; nil: there is
-// none of that name.
-func (m *Module) FunctionFlags(name string) Flags { return m.types[m.main][name].flags }
 
 // Check says what of a command line of dagger (without the program's name) the
 // module does not have.

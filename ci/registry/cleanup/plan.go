@@ -180,21 +180,9 @@ func decide(repo Repository, p Policy, now time.Time, uses uses, builds map[stri
 		there[im.Digest] = true
 	}
 	for _, im := range repo.Images {
-		reasons := slices.Clone(uses.byDigest[im.Digest])
+		reasons := uses.of(repo, im)
 		used := len(reasons) > 0
-		for _, tag := range im.Tags {
-			by := uses.byTag[repo.Name+":"+tag]
-			used = used || len(by) > 0
-			reasons = append(reasons, by...)
-			if builds[tag] {
-				reasons = append(reasons, fmt.Sprintf("build %s is one of the last %d", tag, p.KeepLast))
-			}
-			for _, pattern := range p.KeepTags {
-				if ok, _ := path.Match(pattern, tag); ok { // Check has seen the pattern
-					reasons = append(reasons, fmt.Sprintf("tag %s is to be kept", tag))
-				}
-			}
-		}
+		reasons = append(reasons, p.keeps(im, builds)...)
 		// What is attached to an image that is there goes when that goes, and not before.
 		if now.Sub(im.Pushed) < p.OlderThan && !there[im.subject()] {
 			reasons = append(reasons, "younger than "+age(p.OlderThan))
@@ -208,7 +196,41 @@ func decide(repo Repository, p Policy, now time.Time, uses uses, builds map[stri
 			}
 		}
 	}
-	// What is kept keeps its parts and what is attached to it, and those theirs.
+	keepRelated(repo, kept)
+	plan := RepositoryPlan{Repository: repo, Region: repo.Region, Name: repo.Name}
+	for _, im := range newestFirst(repo.Images) {
+		reasons := kept[im.Digest]
+		plan.Images = append(plan.Images, Decision{Image: im, Delete: len(reasons) == 0, Kept: unique(reasons)})
+	}
+	return plan
+}
+
+// of is by what an image is used, by its digest or one of its tags.
+func (u uses) of(repo Repository, im Image) []string {
+	by := slices.Clone(u.byDigest[im.Digest])
+	for _, tag := range im.Tags {
+		by = append(by, u.byTag[repo.Name+":"+tag]...)
+	}
+	return by
+}
+
+// keeps is why the policy keeps an image, whoever uses it.
+func (p Policy) keeps(im Image, builds map[string]bool) (reasons []string) {
+	for _, tag := range im.Tags {
+		if builds[tag] {
+			reasons = append(reasons, fmt.Sprintf("build %s is one of the last %d", tag, p.KeepLast))
+		}
+		for _, pattern := range p.KeepTags {
+			if ok, _ := path.Match(pattern, tag); ok { // Check has seen the pattern
+				reasons = append(reasons, fmt.Sprintf("tag %s is to be kept", tag))
+			}
+		}
+	}
+	return reasons
+}
+
+// keepRelated keeps the parts of what is kept and what is attached to it, and those theirs.
+func keepRelated(repo Repository, kept map[string][]string) {
 	for changed := true; changed; {
 		changed = false
 		for _, im := range repo.Images {
@@ -227,12 +249,6 @@ func decide(repo Repository, p Policy, now time.Time, uses uses, builds map[stri
 			}
 		}
 	}
-	plan := RepositoryPlan{Repository: repo, Region: repo.Region, Name: repo.Name}
-	for _, im := range newestFirst(repo.Images) {
-		reasons := kept[im.Digest]
-		plan.Images = append(plan.Images, Decision{Image: im, Delete: len(reasons) == 0, Kept: unique(reasons)})
-	}
-	return plan
 }
 
 func unique(reasons []string) []string {
@@ -295,25 +311,30 @@ func (u uses) add(reference, by string) {
 	u.byTag[key] = append(u.byTag[key], by)
 }
 
-// usesOf finds everything that refers to an image.
-func usesOf(inv Inventory, revisions int) uses {
-	u := uses{byDigest: map[string][]string{}, byTag: map[string][]string{}}
-	definitions := map[string]TaskDefinition{} // "family:revision" of an account and region, and the ARN itself
-	newest := map[string][]TaskDefinition{}    // ARN without revision → active revisions, the newest first
-	for _, d := range inv.TaskDefinitions {
+// byARN are task definitions by their ARN, and the active revisions by ARN without revision, the newest first.
+func byARN(all []TaskDefinition) (definitions map[string]TaskDefinition, newest map[string][]TaskDefinition) {
+	definitions, newest = map[string]TaskDefinition{}, map[string][]TaskDefinition{}
+	for _, d := range all {
 		definitions[d.ARN] = d
 		if d.Active {
 			family, _ := splitRevision(d.ARN)
 			newest[family] = append(newest[family], d)
 		}
 	}
-	for _, all := range newest {
-		slices.SortFunc(all, func(a, b TaskDefinition) int {
+	for _, revisions := range newest {
+		slices.SortFunc(revisions, func(a, b TaskDefinition) int {
 			_, x := splitRevision(a.ARN)
 			_, y := splitRevision(b.ARN)
 			return cmp.Compare(y, x)
 		})
 	}
+	return definitions, newest
+}
+
+// usesOf finds everything that refers to an image.
+func usesOf(inv Inventory, revisions int) uses { //nolint:cyclop // a loop for each that can refer to an image
+	u := uses{byDigest: map[string][]string{}, byTag: map[string][]string{}}
+	definitions, newest := byARN(inv.TaskDefinitions)
 	need := func(arn, by string) {
 		d, ok := definitions[arn]
 		if all := newest[arn]; !ok && len(all) > 0 {

@@ -39,7 +39,7 @@ type Failure struct {
 
 // Run deletes what a plan says may be deleted. Before each repository it looks at everything again and decides anew, and
 // it deletes only what it would still delete. On an error the result says what had been deleted until then.
-func Run(ctx context.Context, plan Plan, s Scope, p Policy, now func() time.Time, progress func(string)) (Result, error) {
+func Run(ctx context.Context, plan Plan, s Scope, p Policy, now func() time.Time, progress func(string)) (Result, error) { //nolint:revive // a plan and what it was made of
 	var result Result
 	for _, planned := range plan.Repositories {
 		if len(planned.Deletions()) == 0 {

@@ -71,7 +71,7 @@ func (p *process) lines() []string {
 }
 
 // container is the command that runs argv as a container of the image would; none: what the image says.
-func (r *runner) container(ctx context.Context, t *tree, volumes map[string]string, writable bool, argv []string, variables ...string) (*exec.Cmd, error) {
+func (r *runner) container(ctx context.Context, t *tree, volumes map[string]string, writable bool, argv []string, variables ...string) (*exec.Cmd, error) { //nolint:cyclop,revive // what a container is given
 	if len(argv) == 0 {
 		argv = append(append(argv, t.config.Entrypoint...), t.config.Cmd...)
 	}

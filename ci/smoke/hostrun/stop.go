@@ -31,8 +31,11 @@ func (r *runner) stopNginx(ctx context.Context) error {
 	in := bufio.NewReader(c)
 	// It says so when it waits for the rest: from here on the request is under way.
 	status, err := textproto.NewReader(in).ReadLine()
-	if err != nil || !strings.Contains(status, " 100 ") {
-		return fmt.Errorf("nginx answers the first half of a request with %q (%v), not with 100", status, err)
+	if err != nil {
+		return lost("nginx", err)
+	}
+	if !strings.Contains(status, " 100 ") {
+		return fmt.Errorf("nginx answers the first half of a request with %q, not with 100", status)
 	}
 	if _, err := textproto.NewReader(in).ReadLine(); err != nil { // the empty one
 		return err

@@ -15,7 +15,7 @@ func (e *API) Front() (cluster, service string) {
 // Serving is the image of the container that a listener of a service leads its next request to, in turn over the healthy
 // tasks that it gives traffic to; empty if there is none. The container is that of the service's first load balancer, or
 // the first of its task definition. The test listener leads to the new tasks from TEST_TRAFFIC_SHIFT on.
-func (e *API) Serving(cluster, service string, test bool) string {
+func (e *API) Serving(cluster, service string, test bool) string { //nolint:cyclop // one condition after the other
 	s, err := e.service(&cluster, &service)
 	if err != nil {
 		return ""

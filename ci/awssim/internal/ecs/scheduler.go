@@ -158,7 +158,7 @@ func (s *svc) victims(p *deployment, seen *tally, want int32) []*task {
 }
 
 // grow starts tasks as far as there is room; a FAILED deployment starts nothing. still says that none is being stopped.
-func (s *svc) grow(p *deployment, seen tally, want int32, still bool) {
+func (s *svc) grow(p *deployment, seen tally, want int32, still bool) { //nolint:cyclop // the cases of one decision
 	if p.state == types.DeploymentRolloutStateFailed {
 		return
 	}

@@ -208,7 +208,7 @@ func (x *shift) traffic(v *types.ServiceDeployment) {
 }
 
 // checkStrategy refuses what the API reference says of strategies and hooks.
-func checkStrategy(in *types.DeploymentConfiguration) error {
+func checkStrategy(in *types.DeploymentConfiguration) error { //nolint:cyclop // a rule a case
 	switch {
 	case in.EarlySuccessCriteria != nil && in.EarlySuccessCriteria.Enable:
 		return unsimulated("deploymentConfiguration.earlySuccessCriteria")

@@ -29,7 +29,7 @@ func DecodeQuery(form url.Values, v any) error {
 	return nil
 }
 
-func queryValue(form url.Values, path string, v reflect.Value, known map[string]bool) error {
+func queryValue(form url.Values, path string, v reflect.Value, known map[string]bool) error { //nolint:cyclop // a kind a case
 	if v.Kind() == reflect.Struct && v.Type() != timeType {
 		for _, m := range shapeOf(v.Type()).members {
 			sub := m.name

@@ -9,7 +9,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: help engine check lock composer precompile build pin get-ecr push inspect audit cleanup \
-	deploy report rollback status verify diff history rehearse demo test lint packages e2e
+	deploy install report rollback status verify diff history rehearse demo test lint packages e2e
 
 ENGINE ?= dagger
 DAGGER ?= dagger
@@ -145,6 +145,9 @@ ifeq ($(ENGINE),host)
 else
 	$(call run,$(DAGGER) call $(if $(silent),-s) report $(call flag,--cluster,MCK_CLUSTER ECS_CLUSTER) export --path="$$OUT/release.html")
 endif
+
+install: engine ## Install the store into an empty database: the first step of a new environment
+	$(call verb,install)
 
 rollback: engine ## Return to the build that ran before: make rollback [TO=41]
 	$(call verb,rollback)

@@ -1794,6 +1794,188 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 				}
 			}
 			return (*Magecloudkit).Inspect(&parent, ctx, prefix, buildNum, revision, revisionTime, contentVersion, repository, platform, against, largest, files, asJson)
+		case "Install":
+			var parent Magecloudkit
+			err = json.Unmarshal(parentJSON, &parent)
+			if err != nil {
+				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
+			}
+			var cluster string
+			if inputArgs["cluster"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["cluster"]), &cluster)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cluster", err))
+				}
+			}
+			var service []string
+			if inputArgs["service"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["service"]), &service)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg service", err))
+				}
+			}
+			var cronRule []string
+			if inputArgs["cronRule"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["cronRule"]), &cronRule)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cronRule", err))
+				}
+			}
+			var prefix string
+			if inputArgs["prefix"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["prefix"]), &prefix)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg prefix", err))
+				}
+			}
+			var ecrRepository []string
+			if inputArgs["ecrRepository"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["ecrRepository"]), &ecrRepository)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg ecrRepository", err))
+				}
+			}
+			var container string
+			if inputArgs["container"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["container"]), &container)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg container", err))
+				}
+			}
+			var console string
+			if inputArgs["console"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["console"]), &console)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg console", err))
+				}
+			}
+			var taskTimeout string
+			if inputArgs["taskTimeout"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["taskTimeout"]), &taskTimeout)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg taskTimeout", err))
+				}
+			}
+			var buildNum string
+			if inputArgs["buildNum"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["buildNum"]), &buildNum)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg buildNum", err))
+				}
+			}
+			var baseUrl string
+			if inputArgs["baseUrl"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["baseUrl"]), &baseUrl)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg baseUrl", err))
+				}
+			}
+			var adminUser string
+			if inputArgs["adminUser"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["adminUser"]), &adminUser)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg adminUser", err))
+				}
+			}
+			var adminEmail string
+			if inputArgs["adminEmail"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["adminEmail"]), &adminEmail)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg adminEmail", err))
+				}
+			}
+			var adminFirstname string
+			if inputArgs["adminFirstname"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["adminFirstname"]), &adminFirstname)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg adminFirstname", err))
+				}
+			}
+			var adminLastname string
+			if inputArgs["adminLastname"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["adminLastname"]), &adminLastname)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg adminLastname", err))
+				}
+			}
+			var adminPasswordSecret string
+			if inputArgs["adminPasswordSecret"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["adminPasswordSecret"]), &adminPasswordSecret)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg adminPasswordSecret", err))
+				}
+			}
+			var searchHost string
+			if inputArgs["searchHost"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["searchHost"]), &searchHost)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg searchHost", err))
+				}
+			}
+			var searchPort string
+			if inputArgs["searchPort"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["searchPort"]), &searchPort)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg searchPort", err))
+				}
+			}
+			var searchIndexPrefix string
+			if inputArgs["searchIndexPrefix"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["searchIndexPrefix"]), &searchIndexPrefix)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg searchIndexPrefix", err))
+				}
+			}
+			var searchUser string
+			if inputArgs["searchUser"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["searchUser"]), &searchUser)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg searchUser", err))
+				}
+			}
+			var searchPasswordSecret string
+			if inputArgs["searchPasswordSecret"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["searchPasswordSecret"]), &searchPasswordSecret)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg searchPasswordSecret", err))
+				}
+			}
+			var language string
+			if inputArgs["language"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["language"]), &language)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg language", err))
+				}
+			}
+			var currency string
+			if inputArgs["currency"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["currency"]), &currency)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg currency", err))
+				}
+			}
+			var timezone string
+			if inputArgs["timezone"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["timezone"]), &timezone)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg timezone", err))
+				}
+			}
+			var dryRun bool
+			if inputArgs["dryRun"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["dryRun"]), &dryRun)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg dryRun", err))
+				}
+			}
+			var asJson bool
+			if inputArgs["asJson"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["asJson"]), &asJson)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
+				}
+			}
+			return (*Magecloudkit).Install(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, buildNum, baseUrl, adminUser, adminEmail, adminFirstname, adminLastname, adminPasswordSecret, searchHost, searchPort, searchIndexPrefix, searchUser, searchPasswordSecret, language, currency, timezone, dryRun, asJson)
 		case "Lock":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)

@@ -568,6 +568,132 @@ func (m *Magecloudkit) Deploy(
 	return m.do(ctx, c)
 }
 
+// Install the store into an empty database: the first step of a new environment.
+//
+// As a one-off task of the first service, on a revision of its own that goes
+// afterwards. No service is touched; deploy comes next. Run again while it runs, it
+// waits for its end. It is refused if the database has tables.
+//
+// +cache="never"
+func (m *Magecloudkit) Install(
+	ctx context.Context,
+	// ECS cluster.
+	cluster string,
+	// ECS services; the first one's revision runs one-off tasks.
+	service []string,
+	// EventBridge rules that run cron, NAME or BUS/NAME.
+	//
+	// +optional
+	cronRule []string,
+	// First part of the repositories' names.
+	//
+	// +default="magecloudkit"
+	prefix string,
+	// Repositories of the store's own images, instead of PREFIX/magento2 and PREFIX/nginx; 'ecr' for every image in a private ECR registry.
+	//
+	// +optional
+	ecrRepository []string,
+	// Container that runs commands; the first of the store's own that is not nginx, if not set.
+	//
+	// +optional
+	container string,
+	// How Magento's command line is called in the container.
+	//
+	// +default="bin/magento"
+	console string,
+	// For one one-off task.
+	//
+	// +default="30m"
+	taskTimeout string,
+	// Build whose images install; those that the task definition names, if not set.
+	//
+	// +optional
+	buildNum string,
+	// Address of the shop, as https://shop.example.com/.
+	baseUrl string,
+	// Name of the first administrator.
+	adminUser string,
+	// The first administrator's mail address.
+	adminEmail string,
+	// The first administrator's first name.
+	//
+	// +optional
+	adminFirstname string,
+	// The first administrator's last name.
+	//
+	// +optional
+	adminLastname string,
+	// ARN of the secret or parameter that holds the first administrator's password.
+	adminPasswordSecret string,
+	// Host of the search engine.
+	searchHost string,
+	// Port of the search engine; 9200 if not set.
+	//
+	// +optional
+	searchPort string,
+	// What the names of the search engine's indexes begin with.
+	//
+	// +optional
+	searchIndexPrefix string,
+	// User of the search engine, if it has users.
+	//
+	// +optional
+	searchUser string,
+	// ARN of the secret or parameter that holds the search engine user's password.
+	//
+	// +optional
+	searchPasswordSecret string,
+	// Default language, as en_US.
+	//
+	// +optional
+	language string,
+	// Default currency, as USD.
+	//
+	// +optional
+	currency string,
+	// Default time zone, as Europe/Berlin.
+	//
+	// +optional
+	timezone string,
+	// Say what would be done, and do nothing.
+	//
+	// +optional
+	dryRun bool,
+	// Print the result as one JSON document.
+	//
+	// +optional
+	asJson bool,
+) (string, error) {
+	c := verb("install")
+	c.text("cluster", cluster)
+	c.list("service", service)
+	c.list("cron-rule", cronRule)
+	c.text("prefix", prefix)
+	c.list("repository", ecrRepository)
+	c.text("container", container)
+	c.text("console", console)
+	c.text("task-timeout", taskTimeout)
+	c.text("build-num", buildNum)
+	c.text("base-url", baseUrl)
+	c.text("admin-user", adminUser)
+	c.text("admin-email", adminEmail)
+	c.text("admin-firstname", adminFirstname)
+	c.text("admin-lastname", adminLastname)
+	c.text("admin-password-secret", adminPasswordSecret)
+	c.text("search-host", searchHost)
+	c.text("search-port", searchPort)
+	c.text("search-index-prefix", searchIndexPrefix)
+	c.text("search-user", searchUser)
+	c.text("search-password-secret", searchPasswordSecret)
+	c.text("language", language)
+	c.text("currency", currency)
+	c.text("timezone", timezone)
+	c.on("dry-run", dryRun)
+	c.on("json", asJson)
+	c.reports = true
+	return m.do(ctx, c)
+}
+
 // Return the services and cron to the build that ran before.
 //
 // It stops a rollout in flight, or deploys the revisions of an earlier build again,

@@ -168,6 +168,33 @@ dagger-deploy = $(call flag,--build-num,BUILD_NUM) \
 	$(call secret,--webhook-url,MCK_WEBHOOK_URL) \
 	$(call secret,--webhook-token,MCK_WEBHOOK_TOKEN)
 
+constructor-install = $(of-aws)
+
+dagger-install = $(call flag,--cluster,MCK_CLUSTER ECS_CLUSTER) \
+	$(call flag,--service,MCK_SERVICES ECS_SERVICES) \
+	$(call flag,--cron-rule,MCK_CRON_RULES) \
+	$(call flag,--prefix,MCK_REPOSITORY_PREFIX) \
+	$(call flag,--ecr-repository,MCK_REPOSITORIES) \
+	$(call flag,--container,MCK_TASK_CONTAINER) \
+	$(call flag,--console,MCK_CONSOLE) \
+	$(call flag,--task-timeout,MCK_TASK_TIMEOUT) \
+	$(call flag,--build-num,BUILD_NUM) \
+	$(call flag,--base-url,MCK_BASE_URL) \
+	$(call flag,--admin-user,MCK_ADMIN_USER) \
+	$(call flag,--admin-email,MCK_ADMIN_EMAIL) \
+	$(call flag,--admin-firstname,MCK_ADMIN_FIRSTNAME) \
+	$(call flag,--admin-lastname,MCK_ADMIN_LASTNAME) \
+	$(call flag,--admin-password-secret,MCK_ADMIN_PASSWORD_SECRET) \
+	$(call flag,--search-host,MCK_SEARCH_HOST) \
+	$(call flag,--search-port,MCK_SEARCH_PORT) \
+	$(call flag,--search-index-prefix,MCK_SEARCH_INDEX_PREFIX) \
+	$(call flag,--search-user,MCK_SEARCH_USER) \
+	$(call flag,--search-password-secret,MCK_SEARCH_PASSWORD_SECRET) \
+	$(call flag,--language,MCK_LANGUAGE) \
+	$(call flag,--currency,MCK_CURRENCY) \
+	$(call flag,--timezone,MCK_TIMEZONE) \
+	$(call flag,--dry-run,MCK_DRY_RUN)
+
 constructor-rollback = $(of-aws)
 
 dagger-rollback = $(call flag,--cluster,MCK_CLUSTER ECS_CLUSTER) \

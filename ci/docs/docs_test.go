@@ -246,8 +246,8 @@ func TestImageVariables(t *testing.T) {
 			want[m[1]] = m[2] + m[3]
 		}
 	}
-	sendmail := read(t, php+"bin/sendmail")
-	for _, m := range regexp.MustCompile(`\$get\('([A-Z_]+)'(?:, '([^']*)')?`).FindAllStringSubmatch(sendmail, -1) {
+	programs := read(t, php+"bin/sendmail") + read(t, php+"bin/magento-install")
+	for _, m := range regexp.MustCompile(`(?m)(?:\$get\(|^    |, )'([A-Z]+_[A-Z0-9_]+)'(?:, '([^']*)'| =>|\))`).FindAllStringSubmatch(programs, -1) {
 		want[m[1]] = cmp.Or(want[m[1]], m[2])
 	}
 	got := variables(read(t, "docs/images.md"))
@@ -261,7 +261,7 @@ func TestImageVariables(t *testing.T) {
 		}
 	}
 	for name := range got {
-		if !strings.Contains(env+sendmail+read(t, php+"bin/magento-entrypoint")+read(t, nginx), strings.TrimSuffix(name, "_FILE")) &&
+		if !strings.Contains(env+programs+read(t, php+"bin/magento-entrypoint")+read(t, nginx), strings.TrimSuffix(name, "_FILE")) &&
 			!regexp.MustCompile(`REDIS_(PAGE_)?CACHE_|AWS_REGION`).MatchString(name) {
 			t.Errorf("docs/images.md names %s, which no image reads", name)
 		}

@@ -28,9 +28,12 @@ type act struct {
 // again whatever happened, and what is true now is written down.
 func (a *act) conclude(ctx context.Context, ends Verdict, end *stop) *Result {
 	verdict, reason := ends, a.subject()
-	if end != nil {
+	switch {
+	case end != nil:
 		verdict, reason = end.verdict, end.reason
-	} else if a.unchanged() {
+	case ends == Installed:
+		reason += sayInstalled
+	case a.unchanged():
 		reason += " runs already: no service was rolled" + a.alsoDone()
 	}
 	a.step = "end"

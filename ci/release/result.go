@@ -21,6 +21,8 @@ const (
 	Planned         Verdict = "planned"          // a dry run: nothing was changed
 	Refused         Verdict = "refused"          // before anything that runs was changed
 	MigrationFailed Verdict = "migration failed" // the services are untouched
+	Installed       Verdict = "installed"        // by the verb install: the database is a shop's
+	InstallFailed   Verdict = "install failed"   // the database is neither empty nor a shop's; the services are untouched
 	RolledBack      Verdict = "rolled back"      // the rollout failed; the services run what they ran before
 	NotRolledBack   Verdict = "not rolled back"  // the rollout failed, and the services do not
 	TimedOut        Verdict = "timed out"        // the rollout was not complete in time
@@ -33,7 +35,7 @@ const (
 // Verdicts are all that there are.
 func Verdicts() []Verdict {
 	return []Verdict{
-		Released, Returned, Finished, Planned, Refused, MigrationFailed, RolledBack, NotRolledBack, TimedOut, Superseded,
+		Released, Returned, Finished, Planned, Refused, MigrationFailed, Installed, InstallFailed, RolledBack, NotRolledBack, TimedOut, Superseded,
 		Interrupted, Incomplete, Broken,
 	}
 }
@@ -42,11 +44,11 @@ func Verdicts() []Verdict {
 // setting that cannot be taken, is not a release's verdict.
 func (v Verdict) ExitCode() int {
 	switch v {
-	case Released, Returned, Finished, Planned:
+	case Released, Returned, Finished, Planned, Installed:
 		return 0
 	case Refused:
 		return 3
-	case MigrationFailed:
+	case MigrationFailed, InstallFailed:
 		return 4
 	case RolledBack:
 		return 5

@@ -254,3 +254,14 @@ const (
 	saySubjectUnread = "%s cannot be read: %v"
 	sayNotMarked     = "%s: the release is not marked: %v"
 )
+
+// Of an installation.
+const (
+	sayInstalled          = ": the store is installed, and no service was touched; deploy comes next"
+	sayInstallRuns        = "an installation is running, as task %s: waiting for its end"
+	sayInstallInterrupted = "%s; the installation may still run: the same command waits for its end"
+	sayInstallNotBegun    = "the installation has not begun: %s: %s; nothing was changed"
+	sayInstallHasTables   = "the database has tables already, see the log above; nothing was changed. A shop that is there is brought to a build by deploy"
+	sayInstallRefused     = "magento-install ended with exit code %d, see the log above; nothing was changed"
+	sayInstallFailed      = "magento-install: %s: %s; the database is not a shop's: drop it, create it anew, and install again"
+)

@@ -151,6 +151,27 @@ does not answer. The same command again carries on with a release that was inter
 			Make: true,
 		},
 		{
+			Name: "install", Short: "Install the store into an empty database: the first step of a new environment",
+			Long: `install runs the image's magento-install as a one-off task of the first service, on a
+revision of its own that goes afterwards, and shows its log. No service is touched;
+deploy comes next. Run again while it runs, it waits for its end. It is refused if the
+database has tables.
+
+  mck install --cluster staging --service web --build-num 42 \
+    --base-url https://staging.example.com/ --search-host search.internal \
+    --admin-user jane --admin-email jane@example.com --admin-password-secret arn:…
+
+Exit codes: 0 installed; 2 usage or settings; 3 refused, nothing was changed; 4 it
+failed, and the database is to be dropped; 1 anything else, an interruption among it.`,
+			Settings: &Install{},
+			Dagger: &Function{
+				Doc: `As a one-off task of the first service, on a revision of its own that goes
+afterwards. No service is touched; deploy comes next. Run again while it runs, it
+waits for its end. It is refused if the database has tables.`,
+			},
+			Make: true,
+		},
+		{
 			Name: "rollback", Short: "Return the services and cron to the build that ran before",
 			Long: `rollback stops a rollout in flight, or deploys the revisions of an earlier build
 again, waits for it, flushes the cache, moves cron and asks the shop (--probe). The

@@ -140,6 +140,7 @@ words, as the Dagger module's functions, with no container engine.
 		newSmokeCommand(e),
 		newCleanupCommand(e),
 		newSimulateCommand(e),
+		newInstallCommand(e),
 		newDeployCommand(e),
 		newRollbackCommand(e),
 		newStatusCommand(e),

@@ -183,7 +183,7 @@ func TestSmoke(t *testing.T) {
 	if code != 0 {
 		t.Fatalf("smoke = %d\n%s%s", code, stdout, errs)
 	}
-	for _, want := range []string{`"name": "php-fpm ends its request"`, `"name": "redis"`, `"detail": "build 42`, `"name": "product"`} {
+	for _, want := range []string{`"name": "install once"`, `"name": "php-fpm ends its request"`, `"name": "redis"`, `"detail": "build 42`, `"name": "product"`} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("the report lacks %s:\n%s", want, stdout)
 		}

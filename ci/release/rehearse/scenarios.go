@@ -24,6 +24,8 @@ const (
 	returned        = release.Returned
 	finished        = release.Finished
 	planned         = release.Planned
+	installed       = release.Installed
+	installFailed   = release.InstallFailed
 
 	second = time.Second
 	minute = time.Minute
@@ -47,7 +49,7 @@ var databaseIsOld = facts{"db": "old"}
 func Scenarios() []Scenario {
 	return slices.Concat(
 		releases(), refusals(), failedRolls(), migrations(), others(), lateness(), otherVerbs(), weather(),
-		brokenCalls(), interruptions(), probed(), byStrategy(),
+		brokenCalls(), interruptions(), probed(), installations(), byStrategy(),
 	)
 }
 

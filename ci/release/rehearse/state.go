@@ -109,6 +109,8 @@ func verdictChecks(v release.Verdict) []Check {
 		return []Check{NothingChanged}
 	case release.MigrationFailed:
 		return []Check{ServicesUntouched, CronUntouched, CronAsBefore, NoTaskLeft}
+	case release.Installed, release.InstallFailed:
+		return []Check{ServicesUntouched, CronUntouched, CronAsBefore, NoTaskLeft, revisionsAsBefore}
 	case release.RolledBack:
 		return []Check{ServicesRunBefore, CronUntouched, CronAsBefore, NoTaskLeft}
 	case release.NotRolledBack:

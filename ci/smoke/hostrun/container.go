@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -86,7 +87,7 @@ func (r *runner) container(ctx context.Context, t *tree, volumes map[string]stri
 		user = uid + ":" + uid
 	}
 	var binaries []string
-	for _, name := range append(t.config.Entrypoint, "/usr/local/bin/fpm-ping") {
+	for _, name := range append(slices.Clone(t.config.Entrypoint), "/usr/local/bin/fpm-ping", "/usr/local/bin/magento-install") {
 		if st, err := os.Stat(filepath.Join(t.dir, name)); err == nil && st.Mode().IsRegular() && filepath.IsAbs(name) {
 			binaries = append(binaries, name)
 		}

@@ -83,7 +83,7 @@ func (r *runner) ask(ctx context.Context, images smoke.Images) (smoke.Report, er
 		report.Checks = append(report.Checks, smoke.Step(name, r.Now().Sub(began), err, logOf(err)))
 		return err == nil
 	}
-	if step("install", r.install) && step("start", r.up) {
+	if step("install", r.install) && step("install once", r.installedOnce) && step("start", r.up) {
 		jar, err := cookiejar.New(nil)
 		if err != nil {
 			return report, err
@@ -183,59 +183,45 @@ func own(dir, of string) error {
 	})
 }
 
-// forInstaller is what Magento's installer, which wants to write env.php, generated and pub/static and to find no scopes,
-// is given: a copy of the image's store.
-const forInstaller = `$c = include "app/etc/config.php"; if (!isset($c["scopes"]) && !isset($c["themes"])) exit; unset($c["scopes"], $c["themes"]); file_put_contents("app/etc/config.php", "<?php\nreturn " . var_export($c, true) . ";\n");`
+// installer is the command that installs the shop as a new environment is: by the image itself.
+func (r *runner) installer(ctx context.Context, volumes map[string]string) (*exec.Cmd, error) {
+	variables := append(r.environment(),
+		"BASE_URL=http://127.0.0.1:"+r.http+"/", "SEARCH_HOST=127.0.0.1", "SEARCH_PORT="+r.searchPort,
+		"ADMIN_USER=smoke", "ADMIN_PASSWORD=Passw0rd1", "ADMIN_EMAIL=smoke@example.com", "ADMIN_FIRSTNAME=Smoke", "ADMIN_LASTNAME=Test")
+	return r.container(ctx, r.php, volumes, false, append(slices.Clone(r.php.config.Entrypoint), "magento-install"), variables...)
+}
 
 func (r *runner) install(ctx context.Context) error {
-	copied := &tree{name: "installer", dir: filepath.Join(r.dir, "installer"), config: r.php.config}
-	if err := once("copying the store", exec.CommandContext(ctx, "cp", "-a", "--reflink=auto", r.php.dir, copied.dir)); err != nil {
-		return err
-	}
-	defer os.RemoveAll(copied.dir)
-	root := filepath.Join(copied.dir, appRoot)
-	if err := os.Remove(filepath.Join(root, "app/etc/env.php")); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	for _, dir := range []string{"app/etc", "generated", "pub/static", "pub/media", "var"} {
-		if err := own(filepath.Join(root, dir), copied.config.User); err != nil {
-			return err
-		}
-	}
-	for _, c := range []struct {
-		what string
-		argv []string
-	}{
-		{"preparing the installation", []string{"php", "-r", forInstaller}},
-		{"setup:install", []string{
-			"php", "-d", "memory_limit=2G", "bin/magento", "setup:install", "--no-interaction", "--base-url=http://127.0.0.1:" + r.http + "/",
-			"--db-host=127.0.0.1:" + r.db, "--db-name=magento", "--db-user=m", "--db-password=m", "--key=" + key, "--backend-frontname=admin",
-			"--admin-firstname=Smoke", "--admin-lastname=Test", "--admin-email=smoke@example.com", "--admin-user=smoke", "--admin-password=Passw0rd1",
-			"--search-engine=opensearch", "--opensearch-host=127.0.0.1", "--opensearch-port=" + r.searchPort,
-		}},
-	} {
-		cmd, err := r.container(ctx, copied, nil, true, c.argv)
-		if err != nil {
-			return err
-		}
-		if err := once(c.what, cmd); err != nil {
-			return err
-		}
-	}
 	volumes, err := r.volumes(r.php)
 	if err != nil {
 		return err
 	}
-	// As a release does, in the image as it is.
-	argv := append(slices.Clone(r.php.config.Entrypoint), "bin/magento", "setup:upgrade", "--keep-generated", "--no-interaction")
-	cmd, err := r.container(ctx, r.php, volumes, false, argv, r.environment()...)
+	cmd, err := r.installer(ctx, volumes)
 	if err != nil {
 		return err
 	}
-	if err := once("setup:upgrade", cmd); err != nil {
+	if err := once("magento-install", cmd); err != nil {
 		return err
 	}
 	return r.seed(ctx, volumes)
+}
+
+// installedOnce sees to it that a shop that is there is not installed over.
+func (r *runner) installedOnce(ctx context.Context) error {
+	volumes, err := r.volumes(r.php)
+	if err != nil {
+		return err
+	}
+	cmd, err := r.installer(ctx, volumes)
+	if err != nil {
+		return err
+	}
+	const hasTables = 65
+	var exit *exec.ExitError
+	if err := once("magento-install", cmd); err == nil || !errors.As(err, &exit) || exit.ExitCode() != hasTables {
+		return fmt.Errorf("a second installation into the same database is not refused with exit code %d: %w", hasTables, err)
+	}
+	return nil
 }
 
 //go:embed seed.php

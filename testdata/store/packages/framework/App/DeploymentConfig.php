@@ -80,8 +80,14 @@ final class DeploymentConfig
         return $result;
     }
 
+    /** Where app/etc is: a path of the store, or what MAGE_DIRS names, as Magento's Filesystem\DirectoryList takes it. */
+    public function directory(): string
+    {
+        return $_SERVER['MAGE_DIRS']['etc']['path'] ?? $this->root . '/app/etc';
+    }
+
     private function path(string $name): string
     {
-        return $this->root . '/app/etc/' . $name;
+        return $this->directory() . '/' . $name;
     }
 }

@@ -12,7 +12,9 @@ use Magento\Framework\App\Export;
 final class Installer
 {
     public const OPTIONS = ['base-url', 'db-host', 'db-name', 'db-user', 'db-password', 'db-prefix', 'key', 'admin-firstname', 'admin-lastname',
-        'admin-email', 'admin-user', 'admin-password', 'backend-frontname', 'search-engine', 'opensearch-host', 'opensearch-port'];
+        'admin-email', 'admin-user', 'admin-password', 'backend-frontname', 'search-engine', 'opensearch-host', 'opensearch-port',
+        'opensearch-index-prefix', 'opensearch-enable-auth', 'opensearch-username', 'opensearch-password', 'language', 'currency', 'timezone',
+        'base-url-secure', 'use-secure', 'use-secure-admin', 'db-ssl-ca', 'db-ssl-cert', 'db-ssl-key'];
 
     public function __construct(private string $root, private DeploymentConfig $config)
     {
@@ -27,10 +29,15 @@ final class Installer
         if ($this->config->get('scopes') !== null) {
             throw new \RuntimeException("The default website isn't defined. Set the website and try again.");
         }
-        foreach (['app/etc', 'generated', 'pub/static', 'var'] as $directory) {
-            if (!is_writable("$this->root/$directory")) {
-                throw new \RuntimeException("Missing write permissions to the following paths: $this->root/$directory");
+        $production = ($_SERVER['MAGE_MODE'] ?? '') === 'production';
+        $needed = [$this->config->directory(), "$this->root/var", "$this->root/pub/media"];
+        foreach ($production ? $needed : [...$needed, "$this->root/generated", "$this->root/pub/static"] as $directory) {
+            if (!is_writable($directory)) {
+                throw new \RuntimeException("Missing write permissions to the following paths: $directory");
             }
+        }
+        if (isset($_SERVER['MAGE_DIRS']) && !isset($_SERVER['MAGE_DIRS']['base']['path'])) {
+            throw new \RuntimeException('Magento root directory is not specified.');
         }
         foreach (['admin-user', 'admin-password', 'db-host', 'db-name', 'db-user'] as $needed) {
             if ((string) $input->value($needed) === '') {
@@ -48,7 +55,7 @@ final class Installer
             $input->value('admin-user'),
             $input->value('admin-password')
         );
-        Export::write("$this->root/app/etc/env.php", "<?php\nreturn " . Export::php([
+        Export::write($this->config->directory() . "/env.php", "<?php\nreturn " . Export::php([
             'backend' => ['frontName' => $input->value('backend-frontname') ?? 'admin'], 'crypt' => ['key' => (string) $input->value('key')],
             'db' => ['table_prefix' => $prefix, 'connection' => ['default' => $connection]], 'install' => ['date' => date(DATE_RFC2822)],
         ]) . ";\n");

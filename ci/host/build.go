@@ -1,12 +1,14 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -96,15 +98,15 @@ func (j *Job) composer(ctx context.Context) (string, error) {
 	return keep(tree, kept)
 }
 
-// What is kept of composer's run: its tree, and what that looked like.
+// What is kept of composer's run: its tree, and the list of what is in that.
 const (
-	keptTree  = "tree"
-	keptState = "state"
+	keptTree = "tree"
+	keptList = "files"
 )
 
 // keep offers a tree to later builds, and returns where it is from now on.
 func keep(tree, kept string) (string, error) {
-	state, err := treeState(tree)
+	files, err := hashFiles(tree, build.Files{})
 	if err != nil {
 		return "", err
 	}
@@ -112,7 +114,7 @@ func keep(tree, kept string) (string, error) {
 	if err := os.MkdirAll(tmp, 0o755); err != nil {
 		return "", err
 	}
-	if err := os.WriteFile(filepath.Join(tmp, keptState), []byte(state), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(tmp, keptList), list(files), 0o644); err != nil {
 		return "", err
 	}
 	if err := os.Rename(tree, filepath.Join(tmp, keptTree)); err != nil {
@@ -135,33 +137,27 @@ func keep(tree, kept string) (string, error) {
 
 // complete says whether a kept tree is as it was. A cache is where clean-ups
 // delete what looks old, and files of packages have the dates of their releases;
-// and its files are those of other trees, too, where a command that writes them in
-// place would write them here.
+// its files are those of other trees, too, where a command that writes them in
+// place would write them here; and disks flip bytes.
 func complete(kept string) bool {
-	was, err := os.ReadFile(filepath.Join(kept, keptState))
+	was, err := os.ReadFile(filepath.Join(kept, keptList))
 	if err != nil {
 		return false
 	}
-	is, err := treeState(filepath.Join(kept, keptTree))
-	return err == nil && is == string(was)
+	is, err := hashFiles(filepath.Join(kept, keptTree), build.Files{})
+	return err == nil && bytes.Equal(was, list(is))
 }
 
-// treeState is what a tree looks like from outside of its files: it differs when
-// files were taken away, added, or written.
-func treeState(tree string) (string, error) {
-	var files, bytes, latest int64
-	err := walk(tree, build.Files{}, func(_ string, d fs.DirEntry) error {
-		if d.IsDir() {
-			return nil
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		files, bytes, latest = files+1, bytes+info.Size(), max(latest, info.ModTime().UnixNano())
-		return nil
-	})
-	return fmt.Sprintf("%d files, %d bytes, the latest at %d\n", files, bytes, latest), err
+// list writes down what files hold: a line a file, with what is needed to tell
+// that it is as it was.
+func list(files []*fileKey) []byte {
+	var b []byte
+	for _, k := range files {
+		b = append(append(b, k.Kind...), ' ')
+		b = append(strconv.AppendQuote(b, k.Sum), ' ')
+		b = append(strconv.AppendQuote(b, k.Path), '\n')
+	}
+	return b
 }
 
 // discard removes a tree that others may be looking for: its name goes at once.

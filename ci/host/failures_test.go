@@ -210,7 +210,7 @@ func TestFailures(t *testing.T) {
 				t.Error(err)
 			} else {
 				for _, f := range kept {
-					if strings.Contains(read(t, f), `"step": "`+c.step+`"`) {
+					if strings.Contains(read(t, f), `"step":"`+c.step+`"`) {
 						t.Errorf("the failed step is in the cache: %s", f)
 					}
 				}
@@ -310,7 +310,7 @@ if (in_array('setup:di:compile', $_SERVER['argv'])) {
 			left = append(left, glob(t, filepath.Join(dir, pattern))...)
 		}
 		for _, f := range glob(t, filepath.Join(dir, "steps", "*")) {
-			if strings.Contains(read(t, f), `"step": "compile"`) {
+			if strings.Contains(read(t, f), `"step":"compile"`) {
 				left = append(left, f)
 			}
 		}

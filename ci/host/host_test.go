@@ -283,6 +283,15 @@ func TestCacheThatLostSomething(t *testing.T) {
 		{"a file of the kept tree", func() { must(t, os.Remove(only("installed/*/tree/vendor/magento/framework/registration.php"))) }, []string{"compile", "static"}},
 		{"the content of a file of the kept tree", func() { write(t, only("installed/*/tree/vendor/magento/framework/registration.php"), "<?php") }, []string{"compile", "static"}},
 		{"the kept tree", func() { must(t, os.RemoveAll(filepath.Join(cache, "installed"))) }, []string{"compile", "static"}},
+		{"a byte of the blob of vendor", func() { flip(t, layer.BlobPath(cache, want["vendor"].Digest)) }, []string{"compile", "static"}},
+		{"a byte of the blob of generated", func() { flip(t, layer.BlobPath(cache, want["generated"].Digest)) }, []string{"composer", "static"}},
+		{"a byte of the kept tree", func() { flip(t, only("installed/*/tree/vendor/magento/framework/registration.php")) }, []string{"compile", "static"}},
+		{"a byte of the list of the kept tree", func() { flip(t, only("installed/*/files")) }, []string{"compile", "static"}},
+		{"a digit of each step's result", func() {
+			for _, f := range glob(t, filepath.Join(cache, "steps", "*")) {
+				flip(t, f)
+			}
+		}, nil},
 		{"all step results", func() { must(t, os.RemoveAll(filepath.Join(cache, "steps"))) }, nil},
 		{"a step result that is no JSON", func() {
 			for _, f := range glob(t, filepath.Join(cache, "steps", "*")) {
@@ -304,6 +313,24 @@ func TestCacheThatLostSomething(t *testing.T) {
 			}
 		}
 	}
+}
+
+// flip changes what the middle of a file says, and neither its length nor its date.
+func flip(t testing.TB, name string) {
+	t.Helper()
+	info, err := os.Stat(name)
+	must(t, err)
+	raw := []byte(read(t, name))
+	at := len(raw) / 2
+	for raw[at] < '0' || raw[at] > '8' { // a digit stays one, so that JSON is still JSON
+		if at++; at == len(raw) {
+			at = len(raw) / 2
+			break
+		}
+	}
+	raw[at]++
+	must(t, os.WriteFile(name, raw, info.Mode()))
+	must(t, os.Chtimes(name, info.ModTime(), info.ModTime()))
 }
 
 func glob(t testing.TB, pattern string) []string {

@@ -17,7 +17,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/bmatcuk/doublestar/v4"
 
@@ -232,87 +231,6 @@ func (r *Runner) Blob(d layer.Descriptor) (io.ReadCloser, error) {
 	return nil, failed
 }
 
-func (r *Runner) cacheFile(key string) string {
-	return filepath.Join(r.Cache, "steps", key+".json")
-}
-
-// keep writes a step's result, and offers it to later builds.
-func (r *Runner) keep(res Result) error {
-	if err := writeJSON(resultFile(r.Results, res.Step), res); err != nil {
-		return err
-	}
-	if r.Cache != "" && res.Key != "" && !res.Reused {
-		for _, l := range res.Layers {
-			if err := linkOrCopy(layer.BlobPath(r.Results, l.Digest), layer.BlobPath(r.Cache, l.Digest)); err != nil {
-				return fmt.Errorf("keeping layer %s for later builds: %w", l.Name, err)
-			}
-		}
-		if err := writeJSON(r.cacheFile(res.Key), res); err != nil {
-			return fmt.Errorf("keeping step %s for later builds: %w", res.Step, err)
-		}
-	}
-	r.log(Event{Step: res.Step, Done: &res})
-	return nil
-}
-
-// reuse takes the layers of an equal key from the cache. A cache that lacks a
-// part of them, as after a clean-up, is no error: the step runs.
-func (r *Runner) reuse(step build.Step, key string, start time.Time) (Result, bool, error) {
-	if r.Cache == "" || key == "" {
-		return Result{}, false, nil
-	}
-	raw, err := os.ReadFile(r.cacheFile(key))
-	if err != nil {
-		return Result{}, false, nil
-	}
-	var res Result
-	if err := json.Unmarshal(raw, &res); err != nil || res.Key != key || len(res.Layers) != len(step.Layers) {
-		return Result{}, false, nil
-	}
-	for _, l := range res.Layers {
-		kept := layer.BlobPath(r.Cache, l.Digest)
-		if st, err := os.Stat(kept); err != nil || st.Size() != l.Size {
-			return Result{}, false, nil
-		}
-		if err := linkOrCopy(kept, layer.BlobPath(r.Results, l.Digest)); err != nil {
-			return Result{}, false, nil
-		}
-	}
-	// What was used lately is what a clean-up keeps.
-	now := r.Now()
-	for _, l := range res.Layers {
-		_ = os.Chtimes(layer.BlobPath(r.Cache, l.Digest), now, now)
-	}
-	_ = os.Chtimes(r.cacheFile(key), now, now)
-	res.Step, res.Reused, res.Seconds = step.Name, true, r.Now().Sub(start).Seconds()
-	return res, true, r.keep(res)
-}
-
-// WorkPattern names the directories inside of a cache that builds work in, as
-// [os.MkdirTemp] takes it.
-const WorkPattern = "work-*"
-
-// Prune removes from the cache what no build has used since before, and what
-// builds that were killed have left there.
-func Prune(cache string, before time.Time) error {
-	var failed error
-	for _, place := range []struct{ dir, names string }{{"steps", "*"}, {"blobs/sha256", "*"}, {installed, "*"}, {leaksDir, "*"}, {".", WorkPattern}} {
-		entries, err := os.ReadDir(filepath.Join(cache, place.dir))
-		if err != nil {
-			continue
-		}
-		for _, e := range entries {
-			if ok, err := path.Match(place.names, e.Name()); err != nil || !ok {
-				continue
-			}
-			if info, err := e.Info(); err == nil && info.ModTime().Before(before) {
-				failed = errors.Join(failed, discard(filepath.Join(cache, place.dir, e.Name())))
-			}
-		}
-	}
-	return failed
-}
-
 // merge unpacks the layers of the steps that step puts together.
 func (r *Runner) merge(ctx context.Context, step build.Step, tree string) error {
 	if len(step.Merge) == 0 {
@@ -350,38 +268,6 @@ func (r *Runner) unpack(ctx context.Context, l layer.Descriptor, tree, strip str
 		return fmt.Errorf("unpacking layer %s: %w", l.Name, err)
 	}
 	return nil
-}
-
-func writeJSON(file string, v any) error {
-	raw, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return err
-	}
-	return replaceFile(file, append(raw, '\n'), 0o644)
-}
-
-// replaceFile writes a file under another name and then gives it its own, so that nobody ever reads half of it. Its
-// directory is made if it is not there.
-func replaceFile(file string, content []byte, mode os.FileMode) error {
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return err
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(file), ".tmp-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(content)
-	if cerr := tmp.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Chmod(tmp.Name(), mode)
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), file)
 }
 
 func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

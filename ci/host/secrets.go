@@ -3,7 +3,6 @@ package host
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -139,9 +138,8 @@ type leaksCache struct{ r *Runner }
 func (c leaksCache) file(key string) string { return filepath.Join(c.r.Cache, leaksDir, key+".json") }
 
 func (c leaksCache) Get(key string) ([]leak.Found, bool) {
-	raw, err := os.ReadFile(c.file(key))
 	var found []leak.Found
-	if err != nil || json.Unmarshal(raw, &found) != nil || found == nil {
+	if readSealed(c.file(key), &found) != nil || found == nil {
 		return nil, false
 	}
 	now := c.r.Now()
@@ -150,5 +148,5 @@ func (c leaksCache) Get(key string) ([]leak.Found, bool) {
 }
 
 func (c leaksCache) Put(key string, found []leak.Found) {
-	_ = writeJSON(c.file(key), found) // without it the next build looks again
+	_ = writeSealed(c.file(key), found) // without it the next build looks again
 }

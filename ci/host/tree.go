@@ -193,35 +193,31 @@ func writeInto(tree, p, content string) error {
 	return os.WriteFile(full, []byte(content), 0o644)
 }
 
-// linkOrCopy puts a finished blob at a second place, unless it is there. One of
-// another size is not: a disk that was full may have cut it short.
+// linkOrCopy puts a finished blob at a second place, unless it is there.
 func linkOrCopy(from, to string) error {
-	want, err := os.Stat(from)
-	if err != nil {
-		return err
-	}
-	if got, err := os.Stat(to); err == nil && got.Size() == want.Size() {
+	if _, err := os.Lstat(to); err == nil {
 		return nil
-	} else if err == nil {
-		if err := os.Remove(to); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
 	}
+	return replace(from, to)
+}
+
+// replace puts a finished blob at a second place, and takes away what was there:
+// a blob's name says what it holds, and not whether a disk has kept it so.
+func replace(from, to string) error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return err
 	}
-	if err := os.Link(from, to); err == nil || errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	// In a directory of its own: another build may be copying the same blob.
+	// In a directory of its own: another build may be about to do the same.
 	tmp, err := os.MkdirTemp(filepath.Dir(to), WorkPattern)
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(tmp)
 	whole := filepath.Join(tmp, filepath.Base(to))
-	if err := copyFile(from, whole); err != nil {
-		return err
+	if err := os.Link(from, whole); err != nil {
+		if err := copyFile(from, whole); err != nil {
+			return err
+		}
 	}
 	return os.Rename(whole, to)
 }

@@ -100,7 +100,8 @@ func TestSecretsFailABuild(t *testing.T) {
 	vars := withTools(t, map[string]string{
 		"COMPOSER_AUTH": `{"http-basic": {"repo.acme.example": {"username": "acme", "password": "` + password + `"}}}`, "COMPOSER_HOME": home, "DATADOG_API_KEY": "short",
 	})
-	args := []string{"build", "--source", source, "--cache-dir", filepath.Join(t.TempDir(), "cache"), "--out", out, "--php-base", base, "--nginx-base", "scratch"}
+	cache := filepath.Join(t.TempDir(), "cache")
+	args := []string{"build", "--source", source, "--cache-dir", cache, "--out", out, "--php-base", base, "--nginx-base", "scratch"}
 	given := "the value of COMPOSER_AUTH: http-basic of repo.acme.example, password"
 	want := []string{
 		"app/code/Acme/Greeting/.env: values in a .env file (layer app, sha256:",
@@ -156,6 +157,19 @@ func TestSecretsFailABuild(t *testing.T) {
 	check("from the cache", errs)
 	if code != 1 {
 		t.Errorf("the second build = %d", code)
+	}
+	// What the cache says of a layer is not believed when a disk has changed it.
+	found, err := filepath.Glob(filepath.Join(cache, "leaks", "*.json"))
+	noError(t, err)
+	for _, f := range found {
+		raw, err := os.ReadFile(f)
+		noError(t, err)
+		noError(t, os.WriteFile(f, bytes.ReplaceAll(raw, []byte("app/code"), []byte("app/cade")), 0o644))
+	}
+	code, _, errs = mck(t, vars, args...)
+	check("from a damaged cache", errs)
+	if code != 1 || len(found) == 0 {
+		t.Errorf("the third build = %d, after %d results of searches", code, len(found))
 	}
 }
 

@@ -1191,6 +1191,13 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cronRule", err))
 				}
 			}
+			var schedule []string
+			if inputArgs["schedule"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["schedule"]), &schedule)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg schedule", err))
+				}
+			}
 			var prefix string
 			if inputArgs["prefix"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["prefix"]), &prefix)
@@ -1457,7 +1464,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Magecloudkit).Deploy(&parent, ctx, buildNum, from, pinDigest, downgrade, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, taskCpu, taskMemory, desiredCount, migrate, cacheFlush, timeout, waitForDeployment, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, probe, probeText, probeBuild, probeTimeout, probeAuth, probeTest, probeContinue, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, env, secret, unset, plaintext, asJson)
+			return (*Magecloudkit).Deploy(&parent, ctx, buildNum, from, pinDigest, downgrade, cluster, service, cronRule, schedule, prefix, ecrRepository, container, console, taskTimeout, taskCpu, taskMemory, desiredCount, migrate, cacheFlush, timeout, waitForDeployment, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, probe, probeText, probeBuild, probeTimeout, probeAuth, probeTest, probeContinue, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, env, secret, unset, plaintext, asJson)
 		case "Diff":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)
@@ -1511,6 +1518,13 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 				err = json.Unmarshal([]byte(inputArgs["cronRule"]), &cronRule)
 				if err != nil {
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cronRule", err))
+				}
+			}
+			var schedule []string
+			if inputArgs["schedule"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["schedule"]), &schedule)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg schedule", err))
 				}
 			}
 			var prefix string
@@ -1590,7 +1604,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Magecloudkit).Diff(&parent, ctx, buildNum, from, pinDigest, downgrade, cluster, service, cronRule, prefix, ecrRepository, taskCpu, taskMemory, desiredCount, env, secret, unset, plaintext, probeTest, asJson)
+			return (*Magecloudkit).Diff(&parent, ctx, buildNum, from, pinDigest, downgrade, cluster, service, cronRule, schedule, prefix, ecrRepository, taskCpu, taskMemory, desiredCount, env, secret, unset, plaintext, probeTest, asJson)
 		case "Env":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)
@@ -1618,6 +1632,13 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cronRule", err))
 				}
 			}
+			var schedule []string
+			if inputArgs["schedule"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["schedule"]), &schedule)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg schedule", err))
+				}
+			}
 			var prefix string
 			if inputArgs["prefix"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["prefix"]), &prefix)
@@ -1632,7 +1653,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg ecrRepository", err))
 				}
 			}
-			return (*Magecloudkit).Env(&parent, cluster, service, cronRule, prefix, ecrRepository), nil
+			return (*Magecloudkit).Env(&parent, cluster, service, cronRule, schedule, prefix, ecrRepository), nil
 		case "GetEcr":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)
@@ -1681,6 +1702,13 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cronRule", err))
 				}
 			}
+			var schedule []string
+			if inputArgs["schedule"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["schedule"]), &schedule)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg schedule", err))
+				}
+			}
 			var prefix string
 			if inputArgs["prefix"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["prefix"]), &prefix)
@@ -1709,7 +1737,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Magecloudkit).History(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, last, asJson)
+			return (*Magecloudkit).History(&parent, ctx, cluster, service, cronRule, schedule, prefix, ecrRepository, last, asJson)
 		case "Inspect":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)
@@ -1819,6 +1847,13 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 				err = json.Unmarshal([]byte(inputArgs["cronRule"]), &cronRule)
 				if err != nil {
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cronRule", err))
+				}
+			}
+			var schedule []string
+			if inputArgs["schedule"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["schedule"]), &schedule)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg schedule", err))
 				}
 			}
 			var prefix string
@@ -1975,7 +2010,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Magecloudkit).Install(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, buildNum, baseUrl, adminUser, adminEmail, adminFirstname, adminLastname, adminPasswordSecret, searchHost, searchPort, searchIndexPrefix, searchUser, searchPasswordSecret, language, currency, timezone, dryRun, asJson)
+			return (*Magecloudkit).Install(&parent, ctx, cluster, service, cronRule, schedule, prefix, ecrRepository, container, console, taskTimeout, buildNum, baseUrl, adminUser, adminEmail, adminFirstname, adminLastname, adminPasswordSecret, searchHost, searchPort, searchIndexPrefix, searchUser, searchPasswordSecret, language, currency, timezone, dryRun, asJson)
 		case "Lock":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)
@@ -2178,6 +2213,13 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cronRule", err))
 				}
 			}
+			var schedule []string
+			if inputArgs["schedule"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["schedule"]), &schedule)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg schedule", err))
+				}
+			}
 			var prefix string
 			if inputArgs["prefix"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["prefix"]), &prefix)
@@ -2290,7 +2332,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Magecloudkit).Rollback(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, to, timeout, cacheFlush, by, dryRun, probe, probeText, probeBuild, probeTimeout, probeAuth, asJson)
+			return (*Magecloudkit).Rollback(&parent, ctx, cluster, service, cronRule, schedule, prefix, ecrRepository, container, console, taskTimeout, to, timeout, cacheFlush, by, dryRun, probe, probeText, probeBuild, probeTimeout, probeAuth, asJson)
 		case "Run":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)
@@ -2323,6 +2365,13 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 				err = json.Unmarshal([]byte(inputArgs["cronRule"]), &cronRule)
 				if err != nil {
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cronRule", err))
+				}
+			}
+			var schedule []string
+			if inputArgs["schedule"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["schedule"]), &schedule)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg schedule", err))
 				}
 			}
 			var prefix string
@@ -2367,7 +2416,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Magecloudkit).Run(&parent, ctx, args, cluster, service, cronRule, prefix, ecrRepository, container, console, taskTimeout, asJson)
+			return (*Magecloudkit).Run(&parent, ctx, args, cluster, service, cronRule, schedule, prefix, ecrRepository, container, console, taskTimeout, asJson)
 		case "Status":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)
@@ -2395,6 +2444,13 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cronRule", err))
 				}
 			}
+			var schedule []string
+			if inputArgs["schedule"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["schedule"]), &schedule)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg schedule", err))
+				}
+			}
 			var prefix string
 			if inputArgs["prefix"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["prefix"]), &prefix)
@@ -2416,7 +2472,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Magecloudkit).Status(&parent, ctx, cluster, service, cronRule, prefix, ecrRepository, asJson)
+			return (*Magecloudkit).Status(&parent, ctx, cluster, service, cronRule, schedule, prefix, ecrRepository, asJson)
 		case "Verify":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)
@@ -2470,6 +2526,13 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 				err = json.Unmarshal([]byte(inputArgs["cronRule"]), &cronRule)
 				if err != nil {
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cronRule", err))
+				}
+			}
+			var schedule []string
+			if inputArgs["schedule"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["schedule"]), &schedule)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg schedule", err))
 				}
 			}
 			var prefix string
@@ -2549,7 +2612,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Magecloudkit).Verify(&parent, ctx, buildNum, from, pinDigest, downgrade, cluster, service, cronRule, prefix, ecrRepository, taskCpu, taskMemory, desiredCount, env, secret, unset, plaintext, probeTest, asJson)
+			return (*Magecloudkit).Verify(&parent, ctx, buildNum, from, pinDigest, downgrade, cluster, service, cronRule, schedule, prefix, ecrRepository, taskCpu, taskMemory, desiredCount, env, secret, unset, plaintext, probeTest, asJson)
 		case "":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)

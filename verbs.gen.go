@@ -26,6 +26,10 @@ func (m *Magecloudkit) Env(
 	//
 	// +optional
 	cronRule []string,
+	// Schedules of EventBridge Scheduler that run cron, NAME or GROUP/NAME.
+	//
+	// +optional
+	schedule []string,
 	// First part of the repositories' names.
 	//
 	// +default="magecloudkit"
@@ -39,6 +43,7 @@ func (m *Magecloudkit) Env(
 	c.text("cluster", cluster)
 	c.list("service", service)
 	c.list("cron-rule", cronRule)
+	c.list("schedule", schedule)
 	c.text("prefix", prefix)
 	c.list("repository", ecrRepository)
 	return &Environment{Store: m, Target: c.args}
@@ -365,6 +370,10 @@ func (m *Magecloudkit) Deploy(
 	//
 	// +optional
 	cronRule []string,
+	// Schedules of EventBridge Scheduler that run cron, NAME or GROUP/NAME.
+	//
+	// +optional
+	schedule []string,
 	// First part of the repositories' names.
 	//
 	// +default="magecloudkit"
@@ -526,6 +535,7 @@ func (m *Magecloudkit) Deploy(
 	c.text("cluster", cluster)
 	c.list("service", service)
 	c.list("cron-rule", cronRule)
+	c.list("schedule", schedule)
 	c.text("prefix", prefix)
 	c.list("repository", ecrRepository)
 	c.text("container", container)
@@ -585,6 +595,10 @@ func (m *Magecloudkit) Install(
 	//
 	// +optional
 	cronRule []string,
+	// Schedules of EventBridge Scheduler that run cron, NAME or GROUP/NAME.
+	//
+	// +optional
+	schedule []string,
 	// First part of the repositories' names.
 	//
 	// +default="magecloudkit"
@@ -668,6 +682,7 @@ func (m *Magecloudkit) Install(
 	c.text("cluster", cluster)
 	c.list("service", service)
 	c.list("cron-rule", cronRule)
+	c.list("schedule", schedule)
 	c.text("prefix", prefix)
 	c.list("repository", ecrRepository)
 	c.text("container", container)
@@ -715,6 +730,10 @@ func (m *Magecloudkit) Rollback(
 	//
 	// +optional
 	cronRule []string,
+	// Schedules of EventBridge Scheduler that run cron, NAME or GROUP/NAME.
+	//
+	// +optional
+	schedule []string,
 	// First part of the repositories' names.
 	//
 	// +default="magecloudkit"
@@ -784,6 +803,7 @@ func (m *Magecloudkit) Rollback(
 	c.text("cluster", cluster)
 	c.list("service", service)
 	c.list("cron-rule", cronRule)
+	c.list("schedule", schedule)
 	c.text("prefix", prefix)
 	c.list("repository", ecrRepository)
 	c.text("container", container)
@@ -836,6 +856,10 @@ func (m *Magecloudkit) Verify(
 	//
 	// +optional
 	cronRule []string,
+	// Schedules of EventBridge Scheduler that run cron, NAME or GROUP/NAME.
+	//
+	// +optional
+	schedule []string,
 	// First part of the repositories' names.
 	//
 	// +default="magecloudkit"
@@ -889,6 +913,7 @@ func (m *Magecloudkit) Verify(
 	c.text("cluster", cluster)
 	c.list("service", service)
 	c.list("cron-rule", cronRule)
+	c.list("schedule", schedule)
 	c.text("prefix", prefix)
 	c.list("repository", ecrRepository)
 	c.text("task-cpu", taskCpu)
@@ -933,6 +958,10 @@ func (m *Magecloudkit) Diff(
 	//
 	// +optional
 	cronRule []string,
+	// Schedules of EventBridge Scheduler that run cron, NAME or GROUP/NAME.
+	//
+	// +optional
+	schedule []string,
 	// First part of the repositories' names.
 	//
 	// +default="magecloudkit"
@@ -986,6 +1015,7 @@ func (m *Magecloudkit) Diff(
 	c.text("cluster", cluster)
 	c.list("service", service)
 	c.list("cron-rule", cronRule)
+	c.list("schedule", schedule)
 	c.text("prefix", prefix)
 	c.list("repository", ecrRepository)
 	c.text("task-cpu", taskCpu)
@@ -1382,6 +1412,10 @@ func (m *Magecloudkit) Status(
 	//
 	// +optional
 	cronRule []string,
+	// Schedules of EventBridge Scheduler that run cron, NAME or GROUP/NAME.
+	//
+	// +optional
+	schedule []string,
 	// First part of the repositories' names.
 	//
 	// +default="magecloudkit"
@@ -1399,6 +1433,7 @@ func (m *Magecloudkit) Status(
 	c.text("cluster", cluster)
 	c.list("service", service)
 	c.list("cron-rule", cronRule)
+	c.list("schedule", schedule)
 	c.text("prefix", prefix)
 	c.list("repository", ecrRepository)
 	c.on("json", asJson)
@@ -1418,6 +1453,10 @@ func (m *Magecloudkit) History(
 	//
 	// +optional
 	cronRule []string,
+	// Schedules of EventBridge Scheduler that run cron, NAME or GROUP/NAME.
+	//
+	// +optional
+	schedule []string,
 	// First part of the repositories' names.
 	//
 	// +default="magecloudkit"
@@ -1439,6 +1478,7 @@ func (m *Magecloudkit) History(
 	c.text("cluster", cluster)
 	c.list("service", service)
 	c.list("cron-rule", cronRule)
+	c.list("schedule", schedule)
 	c.text("prefix", prefix)
 	c.list("repository", ecrRepository)
 	c.number("last", last)
@@ -1479,6 +1519,10 @@ func (m *Magecloudkit) Run(
 	//
 	// +optional
 	cronRule []string,
+	// Schedules of EventBridge Scheduler that run cron, NAME or GROUP/NAME.
+	//
+	// +optional
+	schedule []string,
 	// First part of the repositories' names.
 	//
 	// +default="magecloudkit"
@@ -1508,6 +1552,7 @@ func (m *Magecloudkit) Run(
 	c.text("cluster", cluster)
 	c.list("service", service)
 	c.list("cron-rule", cronRule)
+	c.list("schedule", schedule)
 	c.text("prefix", prefix)
 	c.list("repository", ecrRepository)
 	c.text("container", container)

@@ -134,6 +134,7 @@ dagger-deploy = $(call flag,--build-num,BUILD_NUM) \
 	$(call flag,--cluster,MCK_CLUSTER ECS_CLUSTER) \
 	$(call flag,--service,MCK_SERVICES ECS_SERVICES) \
 	$(call flag,--cron-rule,MCK_CRON_RULES) \
+	$(call flag,--schedule,MCK_SCHEDULES) \
 	$(call flag,--prefix,MCK_REPOSITORY_PREFIX) \
 	$(call flag,--ecr-repository,MCK_REPOSITORIES) \
 	$(call flag,--container,MCK_TASK_CONTAINER) \
@@ -173,6 +174,7 @@ constructor-install = $(of-aws)
 dagger-install = $(call flag,--cluster,MCK_CLUSTER ECS_CLUSTER) \
 	$(call flag,--service,MCK_SERVICES ECS_SERVICES) \
 	$(call flag,--cron-rule,MCK_CRON_RULES) \
+	$(call flag,--schedule,MCK_SCHEDULES) \
 	$(call flag,--prefix,MCK_REPOSITORY_PREFIX) \
 	$(call flag,--ecr-repository,MCK_REPOSITORIES) \
 	$(call flag,--container,MCK_TASK_CONTAINER) \
@@ -200,6 +202,7 @@ constructor-rollback = $(of-aws)
 dagger-rollback = $(call flag,--cluster,MCK_CLUSTER ECS_CLUSTER) \
 	$(call flag,--service,MCK_SERVICES ECS_SERVICES) \
 	$(call flag,--cron-rule,MCK_CRON_RULES) \
+	$(call flag,--schedule,MCK_SCHEDULES) \
 	$(call flag,--prefix,MCK_REPOSITORY_PREFIX) \
 	$(call flag,--ecr-repository,MCK_REPOSITORIES) \
 	$(call flag,--container,MCK_TASK_CONTAINER) \
@@ -227,6 +230,7 @@ dagger-verify = $(call flag,--build-num,BUILD_NUM) \
 	$(call flag,--cluster,MCK_CLUSTER ECS_CLUSTER) \
 	$(call flag,--service,MCK_SERVICES ECS_SERVICES) \
 	$(call flag,--cron-rule,MCK_CRON_RULES) \
+	$(call flag,--schedule,MCK_SCHEDULES) \
 	$(call flag,--prefix,MCK_REPOSITORY_PREFIX) \
 	$(call flag,--ecr-repository,MCK_REPOSITORIES) \
 	$(call flag,--task-cpu,MCK_TASK_CPU) \
@@ -243,6 +247,7 @@ dagger-diff = $(call flag,--build-num,BUILD_NUM) \
 	$(call flag,--cluster,MCK_CLUSTER ECS_CLUSTER) \
 	$(call flag,--service,MCK_SERVICES ECS_SERVICES) \
 	$(call flag,--cron-rule,MCK_CRON_RULES) \
+	$(call flag,--schedule,MCK_SCHEDULES) \
 	$(call flag,--prefix,MCK_REPOSITORY_PREFIX) \
 	$(call flag,--ecr-repository,MCK_REPOSITORIES) \
 	$(call flag,--task-cpu,MCK_TASK_CPU) \
@@ -255,6 +260,7 @@ constructor-status = $(of-aws)
 dagger-status = $(call flag,--cluster,MCK_CLUSTER ECS_CLUSTER) \
 	$(call flag,--service,MCK_SERVICES ECS_SERVICES) \
 	$(call flag,--cron-rule,MCK_CRON_RULES) \
+	$(call flag,--schedule,MCK_SCHEDULES) \
 	$(call flag,--prefix,MCK_REPOSITORY_PREFIX) \
 	$(call flag,--ecr-repository,MCK_REPOSITORIES)
 
@@ -263,5 +269,6 @@ constructor-history = $(of-aws)
 dagger-history = $(call flag,--cluster,MCK_CLUSTER ECS_CLUSTER) \
 	$(call flag,--service,MCK_SERVICES ECS_SERVICES) \
 	$(call flag,--cron-rule,MCK_CRON_RULES) \
+	$(call flag,--schedule,MCK_SCHEDULES) \
 	$(call flag,--prefix,MCK_REPOSITORY_PREFIX) \
 	$(call flag,--ecr-repository,MCK_REPOSITORIES)

@@ -10,6 +10,7 @@ import (
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/scheduler"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -49,6 +50,13 @@ type EventBridge interface {
 	EnableRule(context.Context, *eventbridge.EnableRuleInput, ...func(*eventbridge.Options)) (*eventbridge.EnableRuleOutput, error)
 	TagResource(context.Context, *eventbridge.TagResourceInput, ...func(*eventbridge.Options)) (*eventbridge.TagResourceOutput, error)
 	UntagResource(context.Context, *eventbridge.UntagResourceInput, ...func(*eventbridge.Options)) (*eventbridge.UntagResourceOutput, error)
+}
+
+// Scheduler is what a release asks of Amazon EventBridge Scheduler, where cron may be
+// too.
+type Scheduler interface {
+	GetSchedule(context.Context, *scheduler.GetScheduleInput, ...func(*scheduler.Options)) (*scheduler.GetScheduleOutput, error)
+	UpdateSchedule(context.Context, *scheduler.UpdateScheduleInput, ...func(*scheduler.Options)) (*scheduler.UpdateScheduleOutput, error)
 }
 
 // Logs is what a release asks of Amazon CloudWatch Logs.
@@ -96,6 +104,7 @@ type Clients struct {
 	SSM       SSM
 	STS       STS
 	Balancers Balancers
+	Scheduler Scheduler
 }
 
 // NewClients makes the SDK's clients, without the SDK's retries.
@@ -106,6 +115,7 @@ func NewClients(cfg aws.Config) Clients {
 		ECS: awsecs.NewFromConfig(cfg), ECR: ecr.NewFromConfig(cfg), Events: eventbridge.NewFromConfig(cfg),
 		Logs: cloudwatchlogs.NewFromConfig(cfg), IAM: iam.NewFromConfig(cfg), Secrets: secretsmanager.NewFromConfig(cfg),
 		SSM: ssm.NewFromConfig(cfg), STS: sts.NewFromConfig(cfg), Balancers: elb.NewFromConfig(cfg),
+		Scheduler: scheduler.NewFromConfig(cfg),
 	}
 }
 

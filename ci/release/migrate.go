@@ -107,7 +107,7 @@ func (a *act) migrate(ctx context.Context) error {
 // asks only where a rule is disabled on account of one and this run has not seen how
 // that ended.
 func (a *act) unfinishedUpgrade(ctx context.Context) string {
-	if a.upgrading != "" || a.touched || !slices.ContainsFunc(a.crons, func(c *cronRule) bool { return c.left }) {
+	if a.upgrading != "" || a.touched || !slices.ContainsFunc(a.crons, func(c *cron) bool { return c.left }) {
 		return a.upgrading
 	}
 	tasks, err := a.runner().Running(ctx, a.req.Cluster, startedByUpgrade)

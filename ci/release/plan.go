@@ -1,13 +1,13 @@
 package release
 
 import (
+	"context"
 	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsecs "github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
-	eventtypes "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 
 	"github.com/magecloudkit/pipeline/ci/ecs"
 )
@@ -19,40 +19,53 @@ const (
 	TagReplaces = "magecloudkit:replaces" // the revision that ran before, family:revision
 )
 
-// TagPaused is left on a cron rule while a release keeps it disabled, so that
-// the next run knows that it is to be enabled again.
-const TagPaused = "magecloudkit:paused-for"
-
 // plan is what an operation is about, and what is to become of it. A survey fills it
 // in; an act carries it out.
 type plan struct {
 	req      Request
 	services []*service
-	crons    []*cronRule
+	crons    []*cron
 	revs     []*revision
 	own      []string // the store's own repositories
 	builtAs  string   // the build that the images say they are; empty: they do not say
 }
 
-// cronRule is one EventBridge rule that runs cron.
-type cronRule struct {
-	// Found.
-	given   string // as in the request
-	rule    string
-	bus     *string
-	arn     string
-	enabled bool
-	marked  bool // by an earlier run
-	left    bool // disabled by an earlier run, which did not get to enable it
-	targets []eventtypes.Target
-	revs    []*revision // by target; nil: not an ECS task
+// starter is what starts cron: a rule of EventBridge, or a schedule of its Scheduler.
+type starter interface {
+	subject() string
+	hint() string // what to do where it does not exist
+	// starts reports whether tasks with such a mark are started by one of its kind.
+	starts(startedBy string) bool
+	read(context.Context) (foundCron, error)
+	// mark is what a release has left on it that keeps it disabled: the build.
+	mark(context.Context) (of string, marked bool, err error)
+	// pause marks and disables it. Begun: it is to be enabled again.
+	pause(ctx context.Context, build string) (begun bool, err error)
+	resume(context.Context) error
+	unmark(context.Context) error
+	// move points its targets at task definitions; one that is empty is left.
+	move(ctx context.Context, definitions []string) error
+}
+
+// foundCron is what a starter's targets are.
+type foundCron struct {
+	enabled     bool
+	definitions []string // the task definition that each target names; empty: it is no ECS task
+}
+
+// cron is a starter, and what is to become of it.
+type cron struct {
+	starter
+	foundCron
+	given  string      // as in the request
+	marked bool        // by an earlier run
+	left   bool        // disabled by an earlier run, which did not get to enable it
+	revs   []*revision // by target; nil: not an ECS task
 
 	// Done.
 	paused bool // by this run, now
 	res    CronResult
 }
-
-func (c *cronRule) subject() string { return "cron rule " + c.given }
 
 // service is one service of a release.
 type service struct {

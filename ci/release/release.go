@@ -91,7 +91,7 @@ func (r *Releaser) operate(ctx context.Context, req Request, o operation) *Resul
 // Run carries out one command as a one-off task on the revision that the first
 // service runs. The task's end is in the result's Tasks.
 func (r *Releaser) Run(ctx context.Context, req Request, command []string) *Result {
-	req.Services, req.CronRules = req.Services[:1], nil
+	req.Services, req.CronRules, req.Schedules = req.Services[:1], nil, nil
 	v := r.survey("run", req)
 	var a *act
 	end := v.perform(ctx, v.res, []step{{"run", func(ctx context.Context) error {

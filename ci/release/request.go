@@ -41,6 +41,9 @@ type Request struct {
 	// CronRules are EventBridge rules whose ECS targets run cron, each as
 	// NAME or BUS/NAME.
 	CronRules []string
+	// Schedules are schedules of EventBridge Scheduler whose ECS targets run cron,
+	// each as NAME or GROUP/NAME.
+	Schedules []string
 
 	Build string // tag of the build's images
 	// KeepBuild changes settings and leaves the images as they are.
@@ -142,11 +145,22 @@ func (r Request) checkNames() (wrong faults) {
 			wrong.add("service %s is given twice", s)
 		}
 	}
+	return append(wrong, r.checkCron()...)
+}
+
+func (r Request) checkCron() (wrong faults) {
 	for i, n := range r.CronRules {
 		if n == "" || strings.HasSuffix(n, "/") {
 			wrong.add("a cron rule's name is empty")
 		} else if slices.Contains(r.CronRules[:i], n) {
 			wrong.add("cron rule %s is given twice", n)
+		}
+	}
+	for i, n := range r.Schedules {
+		if group, name, ok := strings.Cut(n, "/"); n == "" || ok && (group == "" || name == "" || strings.Contains(name, "/")) {
+			wrong.add("schedule %q is not NAME or GROUP/NAME", n)
+		} else if slices.Contains(r.Schedules[:i], n) {
+			wrong.add("schedule %s is given twice", n)
 		}
 	}
 	return wrong

@@ -146,13 +146,14 @@ type TaskResult struct {
 	ecs.TaskEnd
 }
 
-// CronResult is what became of one cron rule.
+// CronResult is what became of one rule or schedule that starts cron.
 type CronResult struct {
-	Rule    string   `json:"rule"`
-	Enabled bool     `json:"enabled"`
-	Paused  bool     `json:"paused,omitempty"` // this run disabled it for a while
-	Before  []string `json:"before,omitempty"` // revisions its targets named
-	After   []string `json:"after,omitempty"`
+	Rule     string   `json:"rule"`               // its name, as the request has it
+	Schedule bool     `json:"schedule,omitempty"` // it is a schedule of EventBridge Scheduler
+	Enabled  bool     `json:"enabled"`
+	Paused   bool     `json:"paused,omitempty"` // this run disabled it for a while
+	Before   []string `json:"before,omitempty"` // revisions its targets named
+	After    []string `json:"after,omitempty"`
 }
 
 // ProbeResult is what an address of the shop answered at one moment of a release.

@@ -23,9 +23,9 @@ type Status struct {
 	Calls    map[string]int `json:"calls"`
 }
 
-// StatusRow is a service or a cron rule.
+// StatusRow is a service, or a target of a cron rule or a schedule.
 type StatusRow struct {
-	Kind string `json:"kind"` // "service", "cron"
+	Kind string `json:"kind"` // "service", "cron" (a rule), "schedule"
 	Name string `json:"name"`
 	// What really runs: of a service, the revision that most of its running tasks are
 	// of; where no task runs, the one that is to.
@@ -35,7 +35,7 @@ type StatusRow struct {
 	Digests  []string `json:"digests,omitempty"` // of the store's own images, as its tasks run them
 	Running  int32    `json:"running"`
 	Desired  int32    `json:"desired"`
-	State    string   `json:"state"` // "steady", "in progress", "failed"; of a rule "enabled", "disabled"
+	State    string   `json:"state"` // "steady", "in progress", "failed"; of cron "enabled", "disabled"
 	// Wanted is the revision that ECS is to bring up, where that is not what runs; Also
 	// are other revisions that tasks run.
 	Wanted *RunningRevision  `json:"wanted,omitempty"`
@@ -175,23 +175,26 @@ func stateOf(svc *types.Service) string {
 }
 
 // statusOfCron adds a row for each of a rule's targets.
-func (v *survey) statusOfCron(ctx context.Context, c *cronRule, st *Status, commits map[string]string) {
+func (v *survey) statusOfCron(ctx context.Context, c *cron, st *Status, commits map[string]string) {
 	for i, p := range c.revs {
 		if p == nil {
 			continue
 		}
 		row := v.statusRow(ctx, p, commits)
 		row.Kind, row.Name = "cron", c.given
-		row.Revision = ecs.RevisionName(aws.ToString(c.targets[i].EcsParameters.TaskDefinitionArn))
+		if c.res.Schedule {
+			row.Kind = "schedule"
+		}
+		row.Revision = ecs.RevisionName(c.definitions[i])
 		row.State = "enabled"
 		if !c.enabled {
 			row.State = "disabled"
 		}
 		if row.Revision != ecs.RevisionName(p.arn()) && strings.Contains(row.Revision, ":") {
-			st.Drift = append(st.Drift, fmt.Sprintf(sayCronDiffers, c.given, row.Revision, ecs.RevisionName(p.arn())))
+			st.Drift = append(st.Drift, fmt.Sprintf(sayCronDiffers, c.subject(), row.Revision, ecs.RevisionName(p.arn())))
 		}
 		if c.left {
-			st.Drift = append(st.Drift, fmt.Sprintf(sayCronLeft, c.given))
+			st.Drift = append(st.Drift, fmt.Sprintf(sayCronLeft, c.subject()))
 		}
 		st.Rows = append(st.Rows, row)
 	}

@@ -12,6 +12,7 @@ type Target struct {
 	Cluster      string   `env:"MCK_CLUSTER,required" or:"ECS_CLUSTER" flag:"cluster" doc:"ECS cluster"`
 	Services     []string `env:"MCK_SERVICES,required" or:"ECS_SERVICES" flag:"service" doc:"ECS services; the first one's revision runs one-off tasks"`
 	CronRules    []string `env:"MCK_CRON_RULES" flag:"cron-rule" doc:"EventBridge rules that run cron, NAME or BUS/NAME"`
+	Schedules    []string `env:"MCK_SCHEDULES" flag:"schedule" doc:"schedules of EventBridge Scheduler that run cron, NAME or GROUP/NAME"`
 	Prefix       string   `env:"MCK_REPOSITORY_PREFIX,default=magecloudkit" flag:"prefix" doc:"first part of the repositories' names"`
 	Repositories []string `env:"MCK_REPOSITORIES" flag:"repository" dagger:"ecrRepository" doc:"repositories of the store's own images, instead of PREFIX/magento2 and PREFIX/nginx; 'ecr' for every image in a private ECR registry"`
 }

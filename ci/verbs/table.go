@@ -190,8 +190,8 @@ stays as it is.`,
 		{
 			Name: "verify", Short: "Check whether a build could be released, and change nothing",
 			Long: `verify is the preflight of deploy alone: cluster, services, images, roles, secrets,
-log groups, cron rules, health checks, and what may be read. Everything that is
-wrong is reported at once.
+log groups, cron rules, schedules, health checks, and what may be read. Everything
+that is wrong is reported at once.
 
 ` + verifyCodes,
 			Codes:    verifyCodes,
@@ -238,7 +238,7 @@ func lookVerbs() []Verb { //nolint:funlen // a table
 	return []Verb{
 		{
 			Name: "status", Short: "Show which build runs where, and where services, consumers and cron disagree",
-			Long: `status prints a table of the services and cron rules: build, commit, revision,
+			Long: `status prints a table of the services, cron rules and schedules: build, commit, revision,
 tasks, and where they do not agree.
 
 Exit codes: 0 shown; 2 usage or settings; 1 something could not be read.`,

@@ -93,8 +93,11 @@ func TestPoliciesAllowWhatIsCalled(t *testing.T) {
 			} {
 				variables[k] = v
 			}
-			if job == "cleanup" {
+			if job != "push" {
 				addSchedule(t, variables)
+			}
+			if job == "read" {
+				variables["MCK_SCHEDULES"] = "cron"
 			}
 			ran := 0
 			for _, line := range lines {

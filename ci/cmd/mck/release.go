@@ -24,7 +24,7 @@ import (
 
 // targetRequest is the part of a request that says what it is about.
 func targetRequest(s verbs.Target) release.Request {
-	r := release.Request{Cluster: s.Cluster, Services: s.Services, CronRules: s.CronRules, Repositories: s.Repositories}
+	r := release.Request{Cluster: s.Cluster, Services: s.Services, CronRules: s.CronRules, Schedules: s.Schedules, Repositories: s.Repositories}
 	switch {
 	case len(s.Repositories) == 0:
 		r.Repositories = repositories(s.Prefix)

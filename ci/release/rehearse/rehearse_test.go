@@ -94,7 +94,7 @@ func printed(t *testing.T, schemas *valid.Schemas, o rehearse.Outcome) {
 			err = schemas.Document(kind, b)
 		}
 		if err != nil {
-			t.Errorf("%v:\n%s", err, b)
+			t.Errorf("%v:\n%.2000s", err, b)
 		}
 	}
 }

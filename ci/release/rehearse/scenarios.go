@@ -49,7 +49,7 @@ var databaseIsOld = facts{"db": "old"}
 func Scenarios() []Scenario {
 	return slices.Concat(
 		releases(), refusals(), failedRolls(), migrations(), others(), lateness(), otherVerbs(), weather(),
-		brokenCalls(), interruptions(), probed(), installations(), byStrategy(),
+		brokenCalls(), interruptions(), probed(), schedules(), installations(), byStrategy(),
 	)
 }
 

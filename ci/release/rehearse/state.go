@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	ebtypes "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
+	"github.com/aws/aws-sdk-go-v2/service/scheduler"
 
 	"github.com/magecloudkit/pipeline/ci/awssim"
 	"github.com/magecloudkit/pipeline/ci/ecs"
@@ -25,7 +26,8 @@ type State struct {
 	Tasks     []types.Task // that have not stopped
 	Rules     map[string]ebtypes.RuleState
 	Targets   map[string][]ebtypes.Target
-	Revisions map[string]int // by family: the newest
+	Schedules map[string]scheduler.GetScheduleOutput // GROUP/NAME, and NAME of the default group
+	Revisions map[string]int                         // by family: the newest
 	Facts     map[string]string
 	Calls     int
 }
@@ -33,7 +35,7 @@ type State struct {
 // State looks at the world.
 func (s *Stage) State() (State, error) {
 	st := State{
-		Services: map[string]types.Service{}, Rules: map[string]ebtypes.RuleState{}, Targets: map[string][]ebtypes.Target{},
+		Services: map[string]types.Service{}, Rules: map[string]ebtypes.RuleState{}, Targets: map[string][]ebtypes.Target{}, Schedules: map[string]scheduler.GetScheduleOutput{},
 		Revisions: map[string]int{}, Facts: s.World.Facts(), Calls: len(s.World.Calls()),
 	}
 	cluster := aws.String(s.Request.Cluster)
@@ -72,6 +74,9 @@ func (s *Stage) State() (State, error) {
 		}
 		st.Targets[name] = out.Targets
 	}
+	if err := s.schedules(st.Schedules); err != nil {
+		return st, err
+	}
 	defs, err := awssim.Do[awsecs.ListTaskDefinitionsOutput](s.World, "ecs:ListTaskDefinitions", &awsecs.ListTaskDefinitionsInput{})
 	if err != nil {
 		return st, err
@@ -80,6 +85,23 @@ func (s *Stage) State() (State, error) {
 		st.Revisions[ecs.Family(a)]++
 	}
 	return st, nil
+}
+
+// schedules adds the schedules that there are.
+func (s *Stage) schedules(to map[string]scheduler.GetScheduleOutput) error {
+	listed, err := awssim.Do[scheduler.ListSchedulesOutput](s.World, "scheduler:ListSchedules", &scheduler.ListSchedulesInput{})
+	if err != nil {
+		return err
+	}
+	for _, one := range listed.Schedules {
+		out, err := awssim.Do[scheduler.GetScheduleOutput](s.World, "scheduler:GetSchedule", &scheduler.GetScheduleInput{Name: one.Name, GroupName: one.GroupName})
+		if err != nil {
+			return err
+		}
+		name := aws.ToString(one.GroupName) + "/" + aws.ToString(one.Name)
+		to[strings.TrimPrefix(name, "default/")] = *out
+	}
+	return nil
 }
 
 func (st State) primary(service string) types.Deployment {
@@ -256,6 +278,11 @@ func CronUntouched(s *Stage, _ *release.Result) error {
 	if !reflect.DeepEqual(s.Start.Targets, now.Targets) {
 		return errors.New("cron's targets were changed")
 	}
+	for name, was := range s.Start.Schedules {
+		if is := now.Schedules[name]; !reflect.DeepEqual(was.Target, is.Target) {
+			return fmt.Errorf("the target of schedule %s was changed", name)
+		}
+	}
 	return nil
 }
 
@@ -268,6 +295,15 @@ func CronAsBefore(s *Stage, _ *release.Result) error {
 	for name, was := range s.Start.Rules {
 		if is := now.Rules[name]; is != was {
 			return fmt.Errorf("rule %s is %s, not %s", name, is, was)
+		}
+	}
+	for name, was := range s.Start.Schedules {
+		is := now.Schedules[name]
+		if is.State != was.State {
+			return fmt.Errorf("schedule %s is %s, not %s", name, is.State, was.State)
+		}
+		if err := sameSchedule(was, is); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -300,6 +336,18 @@ func (s *Stage) cronRuns(build string) error {
 			if !reflect.DeepEqual(t, was) {
 				return fmt.Errorf("rule %s: more than the revision of target %s was changed", rule, aws.ToString(t.Id))
 			}
+		}
+	}
+	for _, name := range s.Request.Schedules {
+		is := now.Schedules[name]
+		if is.Target == nil || is.Target.EcsParameters == nil {
+			return fmt.Errorf("schedule %s runs no task", name)
+		}
+		if err := s.carries(aws.ToString(is.Target.EcsParameters.TaskDefinitionArn), build); err != nil {
+			return fmt.Errorf("schedule %s: %w", name, err)
+		}
+		if err := sameSchedule(s.Start.Schedules[name], is); err != nil {
+			return err
 		}
 	}
 	return nil

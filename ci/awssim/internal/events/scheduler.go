@@ -53,7 +53,12 @@ func NewScheduler(k *kernel.Kernel, tasks Tasks) *Scheduler {
 		},
 		Renamed: map[string]string{"groupName": "GroupName", "clientToken": "ClientToken", "ScheduleGroup": "GroupName"}}
 	b.Service = s
-	wire.Handle(s, "CreateSchedule", b.createSchedule)
+	wire.Handle(s, "CreateSchedule", func(c *wire.Call, in *scheduler.CreateScheduleInput) (*scheduler.CreateScheduleOutput, error) {
+		if err := checkStart(c, in.StartDate); err != nil {
+			return nil, err
+		}
+		return b.createSchedule(c, in)
+	})
 	wire.Get(s, "GetSchedule", b.schedules, func(in *scheduler.GetScheduleInput) *string { return key(in.GroupName, in.Name) },
 		func(_ *wire.Call, row *schedule, _ *scheduler.GetScheduleInput) (*scheduler.GetScheduleOutput, error) {
 			return new(row.GetScheduleOutput), nil
@@ -115,6 +120,14 @@ func checkSchedule(expr *string, window *types.FlexibleTimeWindow, t *types.Targ
 	return nil
 }
 
+// checkStart refuses a start that has been, as AWS does of an update too.
+func checkStart(c *wire.Call, start *time.Time) error {
+	if start != nil && start.Before(c.Now.Add(-5*time.Minute)) {
+		return wire.Errf("ValidationException", "The StartDate you specify cannot be earlier than 5 minutes ago.")
+	}
+	return nil
+}
+
 func (b *Scheduler) createSchedule(c *wire.Call, in *scheduler.CreateScheduleInput) (*scheduler.CreateScheduleOutput, error) {
 	if !ruleName.MatchString(aws.ToString(in.Name)) {
 		return nil, wire.ModelError(aws.ToString(in.Name), "name", `Member must satisfy regular expression pattern: [0-9a-zA-Z-_.]+`)
@@ -146,6 +159,9 @@ func (b *Scheduler) createSchedule(c *wire.Call, in *scheduler.CreateScheduleInp
 // updateSchedule: what it leaves out goes back to its default, as in AWS.
 func (b *Scheduler) updateSchedule(c *wire.Call, row *schedule, in *scheduler.UpdateScheduleInput) (*scheduler.UpdateScheduleOutput, error) {
 	if err := checkSchedule(in.ScheduleExpression, in.FlexibleTimeWindow, in.Target); err != nil {
+		return nil, err
+	}
+	if err := checkStart(c, in.StartDate); err != nil {
 		return nil, err
 	}
 	row.LastModificationDate, row.Description, row.FlexibleTimeWindow, row.ScheduleExpression = &c.Now, in.Description, in.FlexibleTimeWindow, in.ScheduleExpression

@@ -79,7 +79,7 @@ func (in Installation) Edits() (e ecs.Edits) {
 // one-off task on a revision of its own, which goes afterwards. No service is touched. Run again while that task runs, it
 // waits for its end. The request's Edits are those of an [Installation].
 func (r *Releaser) Install(ctx context.Context, req Request) *Result {
-	req.Services, req.CronRules = req.Services[:1], nil
+	req.Services, req.CronRules, req.Schedules = req.Services[:1], nil, nil
 	req.Downgrade, req.KeepBuild = true, req.Build == ""
 	return r.operate(ctx, req, operation{"install", Installed, (*survey).forBuild, func(a *act) []step {
 		return []step{

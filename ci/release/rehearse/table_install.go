@@ -37,6 +37,7 @@ func installations() []Scenario {
 	return []Scenario{
 		install(Scenario{Name: "into an empty database", Want: installed, Also: append(once, said("the store is installed"), toldBySecret)}),
 		install(Scenario{Name: "with the images of the task definition", Want: installed, Request: both(build(""), in), Also: once}),
+		install(Scenario{Name: "of cron it knows nothing, a schedule that is not there among it", Want: installed, Request: both(in, bySchedule), Also: once}),
 		install(Scenario{Name: "the database has tables", Want: refused, Behave: ends(65, "it has 380 tables"), Own: true, Also: leaves("has tables already")}),
 		install(Scenario{Name: "a setting is missing in the image", Want: refused, Behave: ends(64, "SEARCH_HOST is not set"), Own: true, Also: leaves("exit code 64")}),
 		install(Scenario{Name: "no database", Want: refused, Behave: ends(69, "does not answer"), Own: true, Also: leaves("exit code 69")}),

@@ -86,6 +86,7 @@ func schedules() []Scenario {
 		}), Request: bySchedule, Also: checks(found("without a revision"))},
 		{Name: "schedule: missing", Want: refused, Request: bySchedule, Also: checks(refusedFor("schedule magento/production-cron: does not exist"))},
 		{Name: "schedule: of no ECS task", Want: refused, World: scheduled(aQueue), Request: bySchedule, Also: checks(refusedFor("has no target that runs an ECS task"))},
+		{Name: "schedule: a command does not look at it", Want: finished, Verb: command("cache:flush"), Request: bySchedule, Own: true, Also: checks(ourCalls("scheduler:GetSchedule", 0), exit(0))},
 		{Name: "schedule: may not be read", Want: refused, World: scheduled(), Request: bySchedule, Faults: faults{always("scheduler:GetSchedule", awssim.Denied)}},
 		{Name: "schedule: may not be changed", Want: incomplete, World: scheduled(), Request: bySchedule, Faults: faults{always("scheduler:UpdateSchedule", awssim.Denied)}, Also: checks(CronUntouched, said("schedule magento/production-cron still runs production-cron:1"))},
 		{Name: "schedule: may not be paused", Want: migrationFailed, World: scheduled(), Request: bySchedule, Facts: databaseIsOld, Faults: faults{always("scheduler:UpdateSchedule", awssim.Denied)}, Also: checks(noTask("setup:upgrade"))},

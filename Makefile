@@ -9,7 +9,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: help engine check lock composer precompile build pin get-ecr push inspect audit cleanup \
-	deploy install report rollback status verify diff history rehearse demo test lint packages e2e
+	deploy install report rollback status verify diff history rehearse generate demo test lint packages e2e
 
 ENGINE ?= dagger
 DAGGER ?= dagger
@@ -157,6 +157,12 @@ status: engine ## Show which build runs where
 
 history: engine ## Show what was released, by whom, when, and how it went
 	$(call verb,history)
+
+generate: ## Write what is generated: from ci/verbs, and the module's code by the engine
+	$(GO) generate .
+	$(DAGGER) develop
+	$(GO) mod edit $$(sed -n 's/^replace \([^ ]*\) .*/-dropreplace=\1/p' go.mod)
+	$(GO) mod tidy
 
 rehearse: engine ## Release against a simulated AWS, every failure included
 	$(call verb,rehearse,$(rehearse-only))

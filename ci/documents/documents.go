@@ -3,6 +3,8 @@
 package documents
 
 import (
+	"fmt"
+
 	"github.com/magecloudkit/pipeline/ci/build"
 	"github.com/magecloudkit/pipeline/ci/host"
 	"github.com/magecloudkit/pipeline/ci/inspect"
@@ -43,6 +45,7 @@ func All() []Document {
 		{"audit", "The known vulnerabilities of what is in images", []string{"audit"}, vuln.Report{}},
 		{"cleanup-plan", "What could be deleted, and what is kept because of what", []string{"cleanup"}, cleanup.Plan{}},
 		{"cleanup", "What was deleted", []string{"cleanup --yes"}, cleanup.Result{}},
+		{"version", "What this program was made of", []string{"version"}, Version{}},
 		{"failure", "Why a verb ended before it had anything of its own to print", []string{"every verb"}, Failure{}},
 	}
 }
@@ -54,6 +57,27 @@ type Failure struct {
 	Verdict  string `json:"verdict"` // "usage" or "error"
 	ExitCode int    `json:"exitCode"`
 	Reason   string `json:"reason"`
+}
+
+// Version is what a program was made of.
+type Version struct {
+	Version  string `json:"version"`            // of a release, or of the module that was installed; "unreleased"
+	Commit   string `json:"commit,omitempty"`   // where Go knows it
+	Time     string `json:"time,omitempty"`     // of the commit, RFC 3339
+	Modified bool   `json:"modified,omitempty"` // the tree had changes that are not committed
+	Go       string `json:"go"`
+	Platform string `json:"platform"`
+}
+
+func (v Version) String() string {
+	out := "mck " + v.Version
+	if v.Commit != "" {
+		out += fmt.Sprintf(", commit %.12s", v.Commit)
+		if v.Modified {
+			out += " and changes"
+		}
+	}
+	return out + ", " + v.Go + ", " + v.Platform
 }
 
 // Listed is a scenario of rehearse.

@@ -300,6 +300,10 @@ behind. Time is simulated, and nothing outside is reached. Without --scenario an
 			Make: true,
 		},
 		{
+			Name: "version", Short: "Print the version of this program, and what it was made of",
+			Settings: &Version{},
+		},
+		{
 			Name: "simulate", Short: "Serve a simulated AWS on this machine, to rehearse against",
 			Long: `simulate serves ECS, ECR with its registry, EventBridge, CloudWatch Logs, STS, IAM,
 Secrets Manager and SSM, as far as a release uses them, until it is interrupted,

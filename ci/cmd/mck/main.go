@@ -152,6 +152,7 @@ words, as the Dagger module's functions, with no container engine.
 		newRehearseCommand(e),
 		newDemoCommand(e),
 		newLegacyCommand(e),
+		newVersionCommand(e),
 	)
 	return root
 }

@@ -1,0 +1,6 @@
+package verbs
+
+// Version is the settings of version.
+type Version struct {
+	JSON
+}

@@ -62,11 +62,11 @@ func TestOneClassChangesNeitherVendorNorStatic(t *testing.T) {
 	after := build(t, storeParams(t, store.WithNewFile(path, code)), release)
 
 	diff := changed(before.digests(t, "magento2"), after.digests(t, "magento2"))
-	if !slices.Contains(diff, "app") {
+	if !slices.Contains(diff, "app-code") {
 		t.Errorf("%s was changed, and the layer with it was not", path)
 	}
 	for _, name := range diff {
-		if name != "app" && name != "generated" {
+		if name != "app-code" && name != "generated" {
 			t.Errorf("%s was changed, and so was layer %s", path, name)
 		}
 	}
@@ -86,7 +86,7 @@ func TestOneStyleSheetChangesNeitherVendorNorGenerated(t *testing.T) {
 	for _, name := range diff {
 		if strings.HasPrefix(name, "static-") {
 			static = true
-		} else if name != "app" {
+		} else if name != "app-code" && name != "app-design" {
 			t.Errorf("%s was changed, and so was layer %s", path, name)
 		}
 	}

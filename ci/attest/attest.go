@@ -106,7 +106,7 @@ func read(ctx context.Context, name string, im v1.Image) (Contents, error) {
 
 // madeByTheBuild says of a layer that it holds what Magento's commands made, or packages, and no list of any.
 func madeByTheBuild(name string) bool {
-	return slices.Contains([]string{build.LayerVendor, build.LayerGenerated, build.LayerTemplates, build.LayerSeed}, name) || build.IsStatic(name) || build.OnlyServed(name)
+	return slices.Contains([]string{build.LayerVendor, build.LayerGenerated, build.LayerTemplates, build.LayerApp, build.LayerSeed, build.LayerDesign, build.LayerCode}, name) || build.IsStatic(name) || build.OnlyServed(name)
 }
 
 // find takes the files that tell of packages out of a layer; those of upper layers win.

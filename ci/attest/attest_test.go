@@ -66,7 +66,7 @@ func sample(t *testing.T) v1.Image {
 		{"RUN apt-get install", map[string]string{"var/lib/dpkg/status": "Package: old\nStatus: install ok installed\nVersion: 1\n", "usr/lib/os-release": "ID=debian\nVERSION_ID=\"12\"\n"}},
 		{"RUN more", map[string]string{"var/lib/dpkg/status": status}},
 		{"vendor", map[string]string{"var/lib/dpkg/status": "Package: wrong\nStatus: install ok installed\n"}},
-		{"app", map[string]string{"var/www/html/composer.lock": lock}},
+		{"magento", map[string]string{"var/www/html/composer.lock": lock}},
 		{"static-frontend-Acme-shop", map[string]string{"a": "b"}},
 	} {
 		var b bytes.Buffer

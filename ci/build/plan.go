@@ -184,9 +184,12 @@ const (
 // Names of the layers that are not a theme's.
 const (
 	LayerVendor    = "vendor"
-	LayerApp       = "app"
-	LayerSeed      = "app-etc"
+	LayerMagento   = "magento" // what magento2-base puts outside of vendor, and the store's root
 	LayerEntry     = "entry"
+	LayerApp       = "app" // app without the two that follow
+	LayerSeed      = "app-etc"
+	LayerDesign    = "app-design"
+	LayerCode      = "app-code"
 	LayerGenerated = "generated"
 	LayerTemplates = "templates"
 	LayerRelease   = "release"

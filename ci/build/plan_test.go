@@ -356,14 +356,27 @@ func TestPathRepositories(t *testing.T) {
 			t.Fatal(err)
 		}
 		base := plain()
-		without := step(t, plan(t, base, build.Options{}), build.App).Layers[0].Exclude
+		without := excluded(plan(t, base, build.Options{}))
 		base.PathRepositories = build.StoreOf(opened, nil, nil).PathRepositories
-		with := step(t, plan(t, base, build.Options{}), build.App).Layers[0].Exclude
-		added := slices.DeleteFunc(slices.Clone(with), func(e string) bool { return slices.Contains(without, e) })
-		if diff := cmp.Diff([]string{want}, added); diff != "" {
-			t.Errorf("path repository %s: left out of the image (-want +got):\n%s", repository, diff)
+		with := excluded(plan(t, base, build.Options{}))
+		for _, name := range []string{"magento", "app", "app-design", "app-code"} {
+			added := slices.DeleteFunc(slices.Clone(with[name]), func(e string) bool { return slices.Contains(without[name], e) })
+			if diff := cmp.Diff([]string{want}, added); diff != "" {
+				t.Errorf("path repository %s: left out of the layer %s (-want +got):\n%s", repository, name, diff)
+			}
 		}
 	}
+}
+
+// excluded are the patterns that each layer of a plan leaves out.
+func excluded(p build.Plan) map[string][]string {
+	out := map[string][]string{}
+	for _, st := range p.Steps {
+		for _, l := range st.Layers {
+			out[l.Name] = l.Exclude
+		}
+	}
+	return out
 }
 
 // What the sample store's plan takes from its lock and config.php.

@@ -79,13 +79,32 @@ func composerStep(s Store, o Options) Step {
 				"check that composer.json requires a product package (mage-os/product-community-edition, magento/product-community-edition), " +
 				"allows the installer plugin under config.allow-plugins, and does not run with --no-plugins",
 		}},
-		Layers: []layer.Spec{{
-			Name:    LayerVendor,
-			Include: []string{"vendor"},
-			Exclude: exclude,
-			Keep:    keep,
-			Prefix:  AppRoot,
-		}},
+		Layers: []layer.Spec{
+			{
+				Name:    LayerVendor,
+				Include: []string{"vendor"},
+				Exclude: exclude,
+				Keep:    keep,
+				Prefix:  AppRoot,
+			},
+			// What of the store is neither a package nor its own code: Magento's lib, setup, bin and pub, composer.json. All of
+			// it is there when composer is done; the step after it adds to app alone.
+			{
+				Name:    LayerMagento,
+				Exclude: append(notInImages(s), "app"),
+				Prefix:  AppRoot,
+				Owned: []layer.Owned{
+					{Path: "var", UID: PHPUser, GID: PHPUser},
+					{Path: "pub/media", UID: PHPUser, GID: PHPUser},
+				},
+			},
+			{
+				Name:    LayerEntry,
+				Include: []string{"pub"},
+				Exclude: []string{"pub/static/**", "pub/media/**"},
+				Prefix:  AppRoot,
+			},
+		},
 	}
 	if s.Locked {
 		// Without a lock the same composer.json gives other packages tomorrow.
@@ -133,11 +152,29 @@ func packagesOf(repository string) string {
 	return dir
 }
 
-func appStep(s Store) Step {
+// appLayers are the store's own parts of app, each of a layer of its own, and the
+// layer that an empty mounted app/etc is filled from.
+func appLayers(s Store) []layer.Spec {
+	owner := []layer.Owned{{Path: "app/etc", UID: PHPUser, GID: PHPUser}}
+	exclude := notInImages(s)
+	return []layer.Spec{
+		{Name: LayerApp, Include: []string{"app"}, Exclude: append(slices.Clone(exclude), "app/code", "app/design"), Prefix: AppRoot, Owned: owner},
+		{Name: LayerSeed, Include: []string{"app/etc"}, Exclude: []string{"app/etc/env.*"}, Prefix: seedRoot},
+		{Name: LayerDesign, Optional: []string{"app/design"}, Exclude: exclude, Prefix: AppRoot},
+		{Name: LayerCode, Optional: []string{"app/code"}, Exclude: exclude, Prefix: AppRoot},
+	}
+}
+
+// notInImages are the paths of a store that no image holds.
+func notInImages(s Store) []string {
 	exclude := append(slices.Clone(left), "docker", "dev/tests")
 	for _, r := range s.PathRepositories {
 		exclude = append(exclude, packagesOf(r))
 	}
+	return exclude
+}
+
+func appStep(s Store) Step {
 	st := Step{
 		Name:  App,
 		Title: "lay the store over its packages",
@@ -146,31 +183,7 @@ func appStep(s Store) Step {
 			Include: []string{"app/**", "docker/**"},
 			Exclude: left,
 		},
-		Layers: []layer.Spec{
-			{
-				Name:    LayerApp,
-				Exclude: exclude,
-				Prefix:  AppRoot,
-				Owned: []layer.Owned{
-					{Path: "app/etc", UID: PHPUser, GID: PHPUser},
-					{Path: "var", UID: PHPUser, GID: PHPUser},
-					{Path: "pub/media", UID: PHPUser, GID: PHPUser},
-				},
-			},
-			// What the entrypoint fills an empty mounted app/etc from.
-			{
-				Name:    LayerSeed,
-				Include: []string{"app/etc"},
-				Exclude: []string{"app/etc/env.*"},
-				Prefix:  seedRoot,
-			},
-			{
-				Name:    LayerEntry,
-				Include: []string{"pub"},
-				Exclude: []string{"pub/static/**", "pub/media/**"},
-				Prefix:  AppRoot,
-			},
-		},
+		Layers: appLayers(s),
 	}
 	if s.EnableModules {
 		st.Commands = []Command{magento("module:enable", "--all")}

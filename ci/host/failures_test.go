@@ -317,7 +317,7 @@ if (in_array('setup:di:compile', $_SERVER['argv'])) {
 	}
 	left = slices.DeleteFunc(left, func(f string) bool { // layers of steps that were done
 		name := strings.TrimSuffix(filepath.Base(f), ".json")
-		return slices.Contains([]string{"vendor", "app", "app-etc", "entry"}, name) || strings.Contains(name, "static-")
+		return slices.Contains([]string{"vendor", "magento", "entry", "app", "app-etc", "app-design", "app-code"}, name) || strings.Contains(name, "static-")
 	})
 	if len(left) > 0 {
 		t.Errorf("the stopped build left %v", left)

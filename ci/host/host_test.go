@@ -128,13 +128,13 @@ func TestChange(t *testing.T) {
 	}{
 		{"nothing", "composer.json", `"type"`, `"type"`, nil, []string{"composer", "compile", "static"}, true},
 		{"a PHP class", "app/code/Acme/Delivery/Model/Slot.php", "<?php", "<?php // changed",
-			[]string{"app"}, []string{"composer", "static"}, true},
+			[]string{"app-code"}, []string{"composer", "static"}, true},
 		{"a class with a plugin", "app/code/Acme/Greeting/Plugin/Greet.php", "\nclass ", "\n/** changed */\nclass ",
-			[]string{"app"}, []string{"composer", "static"}, false},
+			[]string{"app-code"}, []string{"composer", "static"}, false},
 		{"a LESS file", "app/design/frontend/Acme/shop/web/css/_variables.less", ":", ": /* changed */",
-			[]string{"app", "static-frontend-Acme-shop"}, []string{"composer", "compile"}, true},
+			[]string{"app-design", "static-frontend-Acme-shop"}, []string{"composer", "compile"}, true},
 		{"a module's LESS file", "app/code/Acme/Delivery/view/frontend/web/css/source/_module.less", "{", "{ color: red;",
-			[]string{"app", "static-frontend-Acme-shop"}, []string{"composer", "compile"}, false},
+			[]string{"app-code", "static-frontend-Acme-shop"}, []string{"composer", "compile"}, false},
 		{"a README", "README.md", "#", "##", nil, []string{"composer", "compile", "static"}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

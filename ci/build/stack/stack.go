@@ -37,11 +37,14 @@ func Images(r build.Release, platform string, layers []layer.Descriptor) ([]imag
 	if err := r.Validate(); err != nil {
 		return nil, err
 	}
-	php, err := pick(layers, append([]string{build.LayerExtensions, build.ConfigPrefix + build.Magento, build.LayerVendor, build.LayerApp, build.LayerSeed, build.LayerGenerated}, append(named(layers, build.IsStatic), build.LayerTemplates, build.LayerRelease)...))
+	php, err := pick(layers, slices.Concat(
+		[]string{build.LayerExtensions, build.ConfigPrefix + build.Magento, build.LayerVendor, build.LayerMagento, build.LayerApp, build.LayerSeed, build.LayerDesign, build.LayerCode, build.LayerGenerated},
+		named(layers, build.IsStatic), []string{build.LayerTemplates, build.LayerRelease}))
 	if err != nil {
 		return nil, fmt.Errorf("image %s: %w", build.Magento, err)
 	}
-	web, err := pick(layers, append([]string{build.ConfigPrefix + build.Nginx, build.LayerEntry}, append(append(named(layers, build.IsStatic), named(layers, build.OnlyServed)...), build.LayerRelease)...))
+	web, err := pick(layers, slices.Concat(
+		[]string{build.ConfigPrefix + build.Nginx, build.LayerEntry}, named(layers, build.IsStatic), named(layers, build.OnlyServed), []string{build.LayerRelease}))
 	if err != nil {
 		return nil, fmt.Errorf("image %s: %w", build.Nginx, err)
 	}

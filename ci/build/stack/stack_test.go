@@ -25,7 +25,7 @@ func packed(names ...string) []layer.Descriptor {
 
 var (
 	all = []string{
-		"vendor", "app", "app-etc", "entry", "generated",
+		"vendor", "magento", "entry", "app", "app-etc", "app-design", "app-code", "generated",
 		"static-frontend-Acme-shop", "static-adminhtml-Magento-backend", "static-common",
 		"gzip-static-frontend-Acme-shop", "gzip-static-adminhtml-Magento-backend", "gzip-static-common",
 		"config-magento2", "config-nginx", "release", "php-extensions",
@@ -44,7 +44,7 @@ func names(im image.Image) []string {
 // From rarely to often changed; the release's layer is the last in both.
 func TestOrder(t *testing.T) {
 	php := []string{
-		"php-extensions", "config-magento2", "vendor", "app", "app-etc", "generated",
+		"php-extensions", "config-magento2", "vendor", "magento", "app", "app-etc", "app-design", "app-code", "generated",
 		"static-adminhtml-Magento-backend", "static-common", "static-frontend-Acme-shop", "release",
 	}
 	nginx := []string{
@@ -87,7 +87,7 @@ func TestMissingAndEmptyLayers(t *testing.T) {
 			t.Errorf("%s has a layer of nothing: %v", im.Name, got)
 		}
 	}
-	for _, missing := range []string{"vendor", "app", "app-etc", "entry", "generated", "config-magento2", "config-nginx", "release", "php-extensions"} {
+	for _, missing := range []string{"vendor", "magento", "app", "app-etc", "app-design", "app-code", "entry", "generated", "config-magento2", "config-nginx", "release", "php-extensions"} {
 		rest := slices.DeleteFunc(slices.Clone(packed(all...)), func(l layer.Descriptor) bool { return l.Name == missing })
 		_, err := stack.Images(release, "linux/amd64", rest)
 		if missing == "php-extensions" {

@@ -389,7 +389,7 @@ func TestBases(t *testing.T) {
 	for _, l := range done.Images[0].Summary.Layers {
 		names = append(names, l.Name)
 	}
-	if diff := cmp.Diff([]string{"config-magento2", "vendor", "app", "app-etc", "generated"}, names[:5]); diff != "" {
+	if diff := cmp.Diff([]string{"config-magento2", "vendor", "magento", "app", "app-etc", "app-design", "app-code", "generated"}, names[:8]); diff != "" {
 		t.Errorf("layers of magento2 (-want +got):\n%s", diff)
 	}
 }

@@ -39,8 +39,8 @@ func TestDemo(t *testing.T) {
 		}
 	}
 	for part, want := range map[int]map[string]bool{ // whether a blob was sent
-		3: {"vendor": true, "app": true, "generated": true, "config": true},
-		6: {"vendor": false, "app": true, "generated": false, "config": true, "static-common": false, "release": true},
+		3: {"vendor": true, "magento": true, "app": true, "app-code": true, "generated": true, "config": true},
+		6: {"vendor": false, "magento": false, "app": false, "app-code": true, "generated": false, "config": true, "static-common": false, "release": true},
 	} {
 		for blob, sent := range want {
 			how := "was there"
@@ -52,7 +52,7 @@ func TestDemo(t *testing.T) {
 			}
 		}
 	}
-	if !strings.Contains(parts[8], "5 of 17 blobs sent") || !strings.Contains(parts[8], "2 of 4 steps ran") {
+	if !strings.Contains(parts[8], "5 of 20 blobs sent") || !strings.Contains(parts[8], "2 of 4 steps ran") {
 		t.Errorf("the summary is\n%s", parts[8])
 	}
 	for _, made := range []string{"images-301/magento2/index.json", "images-302/nginx/index.json", "cache"} {

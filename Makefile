@@ -9,7 +9,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: help engine check lock composer precompile build pin get-ecr push inspect audit cleanup \
-	deploy install report rollback status verify diff history rehearse generate demo test lint packages e2e
+	deploy install report rollback status logs wait scale verify diff history rehearse generate demo test lint packages e2e
 
 ENGINE ?= dagger
 DAGGER ?= dagger
@@ -154,6 +154,15 @@ rollback: engine ## Return to the build that ran before: make rollback [TO=41]
 
 status: engine ## Show which build runs where
 	$(call verb,status)
+
+logs: engine ## Show the logs of the services' containers
+	$(call verb,logs)
+
+wait: engine ## Wait until no deployment is in progress and all tasks run
+	$(call verb,wait)
+
+scale: engine ## Change how many tasks the services run: make scale MCK_DESIRED_COUNT=4
+	$(call verb,scale)
 
 history: engine ## Show what was released, by whom, when, and how it went
 	$(call verb,history)

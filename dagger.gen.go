@@ -2018,6 +2018,83 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
 			}
 			return (*Magecloudkit).Lock(&parent, ctx)
+		case "Logs":
+			var parent Magecloudkit
+			err = json.Unmarshal(parentJSON, &parent)
+			if err != nil {
+				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
+			}
+			var cluster string
+			if inputArgs["cluster"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["cluster"]), &cluster)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cluster", err))
+				}
+			}
+			var service []string
+			if inputArgs["service"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["service"]), &service)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg service", err))
+				}
+			}
+			var cronRule []string
+			if inputArgs["cronRule"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["cronRule"]), &cronRule)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cronRule", err))
+				}
+			}
+			var schedule []string
+			if inputArgs["schedule"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["schedule"]), &schedule)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg schedule", err))
+				}
+			}
+			var prefix string
+			if inputArgs["prefix"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["prefix"]), &prefix)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg prefix", err))
+				}
+			}
+			var ecrRepository []string
+			if inputArgs["ecrRepository"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["ecrRepository"]), &ecrRepository)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg ecrRepository", err))
+				}
+			}
+			var since string
+			if inputArgs["since"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["since"]), &since)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg since", err))
+				}
+			}
+			var build string
+			if inputArgs["build"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["build"]), &build)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg build", err))
+				}
+			}
+			var container string
+			if inputArgs["container"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["container"]), &container)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg container", err))
+				}
+			}
+			var asJson bool
+			if inputArgs["asJson"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["asJson"]), &asJson)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
+				}
+			}
+			return (*Magecloudkit).Logs(&parent, ctx, cluster, service, cronRule, schedule, prefix, ecrRepository, since, build, container, asJson)
 		case "PhpBase":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)
@@ -2417,6 +2494,83 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 				}
 			}
 			return (*Magecloudkit).Run(&parent, ctx, args, cluster, service, cronRule, schedule, prefix, ecrRepository, container, console, taskTimeout, asJson)
+		case "Scale":
+			var parent Magecloudkit
+			err = json.Unmarshal(parentJSON, &parent)
+			if err != nil {
+				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
+			}
+			var cluster string
+			if inputArgs["cluster"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["cluster"]), &cluster)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cluster", err))
+				}
+			}
+			var service []string
+			if inputArgs["service"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["service"]), &service)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg service", err))
+				}
+			}
+			var cronRule []string
+			if inputArgs["cronRule"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["cronRule"]), &cronRule)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cronRule", err))
+				}
+			}
+			var schedule []string
+			if inputArgs["schedule"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["schedule"]), &schedule)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg schedule", err))
+				}
+			}
+			var prefix string
+			if inputArgs["prefix"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["prefix"]), &prefix)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg prefix", err))
+				}
+			}
+			var ecrRepository []string
+			if inputArgs["ecrRepository"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["ecrRepository"]), &ecrRepository)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg ecrRepository", err))
+				}
+			}
+			var desiredCount int
+			if inputArgs["desiredCount"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["desiredCount"]), &desiredCount)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg desiredCount", err))
+				}
+			}
+			var timeout string
+			if inputArgs["timeout"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["timeout"]), &timeout)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg timeout", err))
+				}
+			}
+			var dryRun bool
+			if inputArgs["dryRun"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["dryRun"]), &dryRun)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg dryRun", err))
+				}
+			}
+			var asJson bool
+			if inputArgs["asJson"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["asJson"]), &asJson)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
+				}
+			}
+			return (*Magecloudkit).Scale(&parent, ctx, cluster, service, cronRule, schedule, prefix, ecrRepository, desiredCount, timeout, dryRun, asJson)
 		case "Status":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)
@@ -2613,6 +2767,69 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 				}
 			}
 			return (*Magecloudkit).Verify(&parent, ctx, buildNum, from, pinDigest, downgrade, cluster, service, cronRule, schedule, prefix, ecrRepository, taskCpu, taskMemory, desiredCount, env, secret, unset, plaintext, probeTest, asJson)
+		case "Wait":
+			var parent Magecloudkit
+			err = json.Unmarshal(parentJSON, &parent)
+			if err != nil {
+				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
+			}
+			var cluster string
+			if inputArgs["cluster"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["cluster"]), &cluster)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cluster", err))
+				}
+			}
+			var service []string
+			if inputArgs["service"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["service"]), &service)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg service", err))
+				}
+			}
+			var cronRule []string
+			if inputArgs["cronRule"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["cronRule"]), &cronRule)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cronRule", err))
+				}
+			}
+			var schedule []string
+			if inputArgs["schedule"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["schedule"]), &schedule)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg schedule", err))
+				}
+			}
+			var prefix string
+			if inputArgs["prefix"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["prefix"]), &prefix)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg prefix", err))
+				}
+			}
+			var ecrRepository []string
+			if inputArgs["ecrRepository"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["ecrRepository"]), &ecrRepository)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg ecrRepository", err))
+				}
+			}
+			var timeout string
+			if inputArgs["timeout"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["timeout"]), &timeout)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg timeout", err))
+				}
+			}
+			var asJson bool
+			if inputArgs["asJson"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["asJson"]), &asJson)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
+				}
+			}
+			return (*Magecloudkit).Wait(&parent, ctx, cluster, service, cronRule, schedule, prefix, ecrRepository, timeout, asJson)
 		case "":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)

@@ -1486,6 +1486,164 @@ func (m *Magecloudkit) History(
 	return m.do(ctx, c)
 }
 
+// Show the logs of the services' containers, by build.
+//
+// +cache="never"
+func (m *Magecloudkit) Logs(
+	ctx context.Context,
+	// ECS cluster.
+	cluster string,
+	// ECS services; the first one's revision runs one-off tasks.
+	service []string,
+	// EventBridge rules that run cron, NAME or BUS/NAME.
+	//
+	// +optional
+	cronRule []string,
+	// Schedules of EventBridge Scheduler that run cron, NAME or GROUP/NAME.
+	//
+	// +optional
+	schedule []string,
+	// First part of the repositories' names.
+	//
+	// +default="magecloudkit"
+	prefix string,
+	// Repositories of the store's own images, instead of PREFIX/magento2 and PREFIX/nginx; 'ecr' for every image in a private ECR registry.
+	//
+	// +optional
+	ecrRepository []string,
+	// How far back the lines reach.
+	//
+	// +default="10m"
+	since string,
+	// Of the tasks of this build alone.
+	//
+	// +optional
+	build string,
+	// Of this container alone.
+	//
+	// +optional
+	container string,
+	// Print the result as one JSON document.
+	//
+	// +optional
+	asJson bool,
+) (string, error) {
+	c := verb("logs")
+	c.text("cluster", cluster)
+	c.list("service", service)
+	c.list("cron-rule", cronRule)
+	c.list("schedule", schedule)
+	c.text("prefix", prefix)
+	c.list("repository", ecrRepository)
+	c.text("since", since)
+	c.text("build", build)
+	c.text("container", container)
+	c.on("json", asJson)
+	return m.do(ctx, c)
+}
+
+// Wait until no deployment is in progress and all tasks run.
+//
+// +cache="never"
+func (m *Magecloudkit) Wait(
+	ctx context.Context,
+	// ECS cluster.
+	cluster string,
+	// ECS services; the first one's revision runs one-off tasks.
+	service []string,
+	// EventBridge rules that run cron, NAME or BUS/NAME.
+	//
+	// +optional
+	cronRule []string,
+	// Schedules of EventBridge Scheduler that run cron, NAME or GROUP/NAME.
+	//
+	// +optional
+	schedule []string,
+	// First part of the repositories' names.
+	//
+	// +default="magecloudkit"
+	prefix string,
+	// Repositories of the store's own images, instead of PREFIX/magento2 and PREFIX/nginx; 'ecr' for every image in a private ECR registry.
+	//
+	// +optional
+	ecrRepository []string,
+	// For the wait for all services together.
+	//
+	// +default="10m"
+	timeout string,
+	// Print the result as one JSON document.
+	//
+	// +optional
+	asJson bool,
+) (string, error) {
+	c := verb("wait")
+	c.text("cluster", cluster)
+	c.list("service", service)
+	c.list("cron-rule", cronRule)
+	c.list("schedule", schedule)
+	c.text("prefix", prefix)
+	c.list("repository", ecrRepository)
+	c.text("timeout", timeout)
+	c.on("json", asJson)
+	c.reports = true
+	return m.do(ctx, c)
+}
+
+// Change how many tasks the services run, and wait for them.
+//
+// +cache="never"
+func (m *Magecloudkit) Scale(
+	ctx context.Context,
+	// ECS cluster.
+	cluster string,
+	// ECS services; the first one's revision runs one-off tasks.
+	service []string,
+	// EventBridge rules that run cron, NAME or BUS/NAME.
+	//
+	// +optional
+	cronRule []string,
+	// Schedules of EventBridge Scheduler that run cron, NAME or GROUP/NAME.
+	//
+	// +optional
+	schedule []string,
+	// First part of the repositories' names.
+	//
+	// +default="magecloudkit"
+	prefix string,
+	// Repositories of the store's own images, instead of PREFIX/magento2 and PREFIX/nginx; 'ecr' for every image in a private ECR registry.
+	//
+	// +optional
+	ecrRepository []string,
+	// Tasks of every service.
+	desiredCount int,
+	// For the wait for all services together.
+	//
+	// +default="10m"
+	timeout string,
+	// Say what would be done, and do nothing.
+	//
+	// +optional
+	dryRun bool,
+	// Print the result as one JSON document.
+	//
+	// +optional
+	asJson bool,
+) (string, error) {
+	c := verb("scale")
+	c.text("cluster", cluster)
+	c.list("service", service)
+	c.list("cron-rule", cronRule)
+	c.list("schedule", schedule)
+	c.text("prefix", prefix)
+	c.list("repository", ecrRepository)
+	c.number("desired-count", desiredCount)
+	c.text("timeout", timeout)
+	c.on("dry-run", dryRun)
+	c.on("json", asJson)
+	c.reports = true
+	return m.do(ctx, c)
+}
+
 // List the environment of every container; secret values are not shown.
 //
 // +cache="never"

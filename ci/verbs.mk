@@ -272,3 +272,35 @@ dagger-history = $(call flag,--cluster,MCK_CLUSTER ECS_CLUSTER) \
 	$(call flag,--schedule,MCK_SCHEDULES) \
 	$(call flag,--prefix,MCK_REPOSITORY_PREFIX) \
 	$(call flag,--ecr-repository,MCK_REPOSITORIES)
+
+constructor-logs = $(of-aws)
+
+dagger-logs = $(call flag,--cluster,MCK_CLUSTER ECS_CLUSTER) \
+	$(call flag,--service,MCK_SERVICES ECS_SERVICES) \
+	$(call flag,--cron-rule,MCK_CRON_RULES) \
+	$(call flag,--schedule,MCK_SCHEDULES) \
+	$(call flag,--prefix,MCK_REPOSITORY_PREFIX) \
+	$(call flag,--ecr-repository,MCK_REPOSITORIES) \
+	$(call flag,--since,MCK_LOGS_SINCE)
+
+constructor-wait = $(of-aws)
+
+dagger-wait = $(call flag,--cluster,MCK_CLUSTER ECS_CLUSTER) \
+	$(call flag,--service,MCK_SERVICES ECS_SERVICES) \
+	$(call flag,--cron-rule,MCK_CRON_RULES) \
+	$(call flag,--schedule,MCK_SCHEDULES) \
+	$(call flag,--prefix,MCK_REPOSITORY_PREFIX) \
+	$(call flag,--ecr-repository,MCK_REPOSITORIES) \
+	$(call flag,--timeout,MCK_TIMEOUT)
+
+constructor-scale = $(of-aws)
+
+dagger-scale = $(call flag,--cluster,MCK_CLUSTER ECS_CLUSTER) \
+	$(call flag,--service,MCK_SERVICES ECS_SERVICES) \
+	$(call flag,--cron-rule,MCK_CRON_RULES) \
+	$(call flag,--schedule,MCK_SCHEDULES) \
+	$(call flag,--prefix,MCK_REPOSITORY_PREFIX) \
+	$(call flag,--ecr-repository,MCK_REPOSITORIES) \
+	$(call flag,--desired-count,MCK_DESIRED_COUNT) \
+	$(call flag,--timeout,MCK_TIMEOUT) \
+	$(call flag,--dry-run,MCK_DRY_RUN)

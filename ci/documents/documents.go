@@ -29,7 +29,8 @@ type Document struct {
 // All lists the kinds of documents.
 func All() []Document {
 	return []Document{
-		{"release", "What a release did, or would do, and what is true now", []string{"deploy", "install", "rollback", "verify", "diff", "env set", "env unset", "run"}, release.Result{}},
+		{"release", "What a release did, or would do, and what is true now", []string{"deploy", "install", "rollback", "verify", "diff", "env set", "env unset", "run", "wait", "scale"}, release.Result{}},
+		{"logs", "Lines of the services' containers", []string{"logs"}, []release.LogEntry{}},
 		{"status", "What runs where", []string{"status"}, release.Status{}},
 		{"history", "The deployments of the last 90 days, the latest first", []string{"history"}, []release.Past{}},
 		{"environment", "The variables of every container", []string{"env list"}, []release.Variable{}},

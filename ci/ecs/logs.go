@@ -51,7 +51,19 @@ type tail struct {
 	stream LogStream
 	token  *string
 	told   bool // that it cannot be read
+	since  *int64
 }
+
+// LogReader reads a container's log on from where it stopped before.
+type LogReader struct{ tail tail }
+
+// NewLogReader reads a log from a time on.
+func NewLogReader(api LogsAPI, caller *Caller, stream LogStream, since time.Time) *LogReader {
+	return &LogReader{tail{api: api, caller: caller, stream: stream, since: aws.Int64(since.UnixMilli())}}
+}
+
+// Next returns the lines that have come since the last call. A log that does not exist (yet) has none.
+func (r *LogReader) Next(ctx context.Context) ([]LogLine, error) { return r.tail.next(ctx, true) }
 
 // LogLine is one line of a container's log.
 type LogLine struct {
@@ -71,7 +83,7 @@ func (t *tail) next(ctx context.Context, all bool) ([]LogLine, error) {
 		out, err := Call(ctx, t.caller, "GetLogEvents", Repeatable, func(ctx context.Context) (*cloudwatchlogs.GetLogEventsOutput, error) {
 			return t.api.GetLogEvents(ctx, &cloudwatchlogs.GetLogEventsInput{
 				LogGroupName: aws.String(t.stream.Group), LogStreamName: aws.String(t.stream.Stream),
-				StartFromHead: aws.Bool(true), NextToken: t.token,
+				StartFromHead: aws.Bool(true), NextToken: t.token, StartTime: t.since,
 			}, t.region)
 		})
 		if err != nil {

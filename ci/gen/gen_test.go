@@ -42,6 +42,7 @@ var beyond = map[string]string{
 	"--cache-dir":  "the engine keeps what earlier builds made",
 	"--no-cache":   "the engine keeps what earlier builds made",
 	"--cpus":       "a build may use all of the engine's",
+	"--follow":     "a function returns when it is done",
 	"--smoke":      "the images are run by this machine's own programs",
 
 	"MCK_SMOKE":        "the images are run by this machine's own programs",

@@ -33,6 +33,8 @@ func (a *act) conclude(ctx context.Context, ends Verdict, end *stop) *Result {
 		verdict, reason = end.verdict, end.reason
 	case ends == Installed:
 		reason += sayInstalled
+	case ends == Steady:
+		reason = saySteady
 	case a.unchanged():
 		reason += " runs already: no service was rolled" + a.alsoDone()
 	}
@@ -137,6 +139,9 @@ func (p *service) state() string {
 		return "is being moved to " + ecs.RevisionName(s.Runs) + " by another deployment"
 	case s.Moved:
 		return fmt.Sprintf(sayDeploymentNow, s.Deployment, ecs.RevisionName(s.Target), s.Verdict)
+	}
+	if n := len(s.Samples); n > 0 {
+		return fmt.Sprintf(sayTasksNow, ecs.RevisionName(s.Runs), s.Samples[n-1].Running, s.Samples[n-1].Desired)
 	}
 	return "untouched, runs " + ecs.RevisionName(s.Runs)
 }

@@ -163,6 +163,13 @@ var (
 		{ecs.TimedOut, TimedOut, true},
 		{ecs.Interrupted, Interrupted, false},
 	}
+	rulesSteady = []rule{
+		{ecs.Failed, NotRolledBack, true},
+		{ecs.RolledBack, RolledBack, true},
+		{ecs.Superseded, Superseded, false},
+		{ecs.TimedOut, TimedOut, true},
+		{ecs.Interrupted, Interrupted, false},
+	}
 	rulesBack = []rule{
 		{ecs.Failed, NotRolledBack, true},
 		{ecs.RolledBack, NotRolledBack, true},

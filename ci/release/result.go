@@ -21,6 +21,7 @@ const (
 	Planned         Verdict = "planned"          // a dry run: nothing was changed
 	Refused         Verdict = "refused"          // before anything that runs was changed
 	MigrationFailed Verdict = "migration failed" // the services are untouched
+	Steady          Verdict = "steady"           // by the verbs wait and scale: no deployment is in progress, and all tasks run
 	Installed       Verdict = "installed"        // by the verb install: the database is a shop's
 	InstallFailed   Verdict = "install failed"   // the database is neither empty nor a shop's; the services are untouched
 	RolledBack      Verdict = "rolled back"      // the rollout failed; the services run what they ran before
@@ -35,7 +36,7 @@ const (
 // Verdicts are all that there are.
 func Verdicts() []Verdict {
 	return []Verdict{
-		Released, Returned, Finished, Planned, Refused, MigrationFailed, Installed, InstallFailed, RolledBack, NotRolledBack, TimedOut, Superseded,
+		Released, Returned, Finished, Planned, Refused, MigrationFailed, Steady, Installed, InstallFailed, RolledBack, NotRolledBack, TimedOut, Superseded,
 		Interrupted, Incomplete, Broken,
 	}
 }
@@ -44,7 +45,7 @@ func Verdicts() []Verdict {
 // setting that cannot be taken, is not a release's verdict.
 func (v Verdict) ExitCode() int {
 	switch v {
-	case Released, Returned, Finished, Planned, Installed:
+	case Released, Returned, Finished, Planned, Steady, Installed:
 		return 0
 	case Refused:
 		return 3

@@ -266,3 +266,25 @@ const (
 	sayInstallRefused     = "magento-install ended with exit code %d, see the log above; nothing was changed"
 	sayInstallFailed      = "magento-install: %s: %s; the database is not a shop's: drop it, create it anew, and install again"
 )
+
+// Of waiting and scaling.
+const (
+	sayTasksNow  = "runs %s, %d of %d tasks"
+	saySteady    = "no deployment is in progress, and as many tasks run as are wanted"
+	sayScaled    = "service %s: %d -> %d tasks"
+	sayNoPrimary = "ECS tells no deployment of the service"
+	doWaitFirst  = "let it end: mck wait"
+)
+
+// Of logs.
+const (
+	sayNoLog     = "task %s: container %s has no log that can be read here: its log driver is not awslogs, or has no awslogs-stream-prefix"
+	sayLogUnread = "task %s: the log of container %s cannot be read: %v"
+)
+
+// Of a shell in a container.
+const (
+	sayNoTaskRuns     = "service %s has no task%s that runs"
+	sayExecOff        = "ECS Exec is not enabled for task %s of service %s: aws ecs update-service --cluster %s --service %s --enable-execute-command --force-new-deployment, and a task role that may use ssmmessages"
+	sayContainerNotUp = "task %s: container %s does not run yet, or has no runtime id"
+)

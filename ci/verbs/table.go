@@ -257,6 +257,56 @@ Exit codes: 0 shown; 2 usage or settings; 1 something could not be read.`,
 			Make:     true,
 		},
 		{
+			Name: "logs", Short: "Show the logs of the services' containers, by build",
+			Long: `logs prints the lines of all containers of the services, of tasks that run and of
+those that have stopped within the last hour, each with its service, build, task and
+container:
+
+  mck logs --cluster production-app --service web --follow
+  mck logs --cluster production-app --service web --build 300 --since 1h
+
+Containers have to log with awslogs and a stream prefix. Exit codes: 0 shown, or
+followed until it was interrupted; 2 usage or settings; 3 refused; 1 anything else.`,
+			Settings: &Logs{},
+			Dagger:   &Function{},
+			Make:     true,
+		},
+		{
+			Name: "wait", Short: "Wait until no deployment is in progress and all tasks run",
+			Long: `wait follows the services' deployments as deploy does, whoever began them.
+
+Exit codes: 0 steady; 2 usage or settings; 3 refused; 5 ECS rolled back; 6 it gave a
+deployment up; 7 timed out; 8 superseded; 1 anything else.`,
+			Settings: &Wait{},
+			Dagger:   &Function{},
+			Make:     true,
+		},
+		{
+			Name: "scale", Short: "Change how many tasks the services run, and wait for them",
+			Long: `scale sets the desired count of every service named. It is refused while a deployment
+is in progress. What scales by itself (Application Auto Scaling) may change it again.
+
+Exit codes: 0 as many tasks run; 2 usage or settings; 3 refused; 7 timed out; 1
+anything else.`,
+			Settings: &Scale{},
+			Dagger:   &Function{},
+			Make:     true,
+		},
+		{
+			Name: "exec", Short: "Open a shell, or run a command, in a container that runs (ECS Exec)",
+			Long: `exec starts a command in a container of the youngest task of the first service that
+ECS Exec is enabled for, with this terminal. It needs AWS's session-manager-plugin.
+
+  mck exec --cluster production-app --service web
+  mck exec --cluster production-app --service web -- bin/magento cache:status
+
+'mck run' is the better way to run a command: as a task of its own, with its exit
+code. Exit codes: those of session-manager-plugin; 2 usage or settings; 3 refused;
+1 anything else.`,
+			Settings: &Exec{},
+			Args:     Args{Usage: "[-- COMMAND [ARG...]]"},
+		},
+		{
 			Name: "env list", Short: "List the environment of every container; secret values are not shown",
 			Settings: &Look{},
 			Dagger:   &Function{},

@@ -22,7 +22,7 @@ func TestAll(t *testing.T) {
 		seen[v.Name] = true
 		config.Bind(pflag.NewFlagSet(v.Name, pflag.ContinueOnError), v.Settings) // panics if it cannot
 		if err := config.Load(t.Context(), v.Settings, envconfig.MapLookuper(map[string]string{"BUILD_NUM": "1", "MCK_CLUSTER": "a", "MCK_SERVICES": "b", "MCK_BASE_URL": "c",
-			"MCK_ADMIN_USER": "d", "MCK_ADMIN_EMAIL": "e", "MCK_ADMIN_PASSWORD_SECRET": "f", "MCK_SEARCH_HOST": "g",
+			"MCK_ADMIN_USER": "d", "MCK_ADMIN_EMAIL": "e", "MCK_ADMIN_PASSWORD_SECRET": "f", "MCK_SEARCH_HOST": "g", "MCK_DESIRED_COUNT": "1",
 		})); err != nil {
 			t.Errorf("%s: %v", v.Name, err)
 		}

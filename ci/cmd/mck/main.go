@@ -97,7 +97,7 @@ func run(ctx context.Context, e *env, args []string) int {
 	return code
 }
 
-func newRoot(e *env) *cobra.Command {
+func newRoot(e *env) *cobra.Command { //nolint:funlen // a list
 	root := &cobra.Command{
 		Use:   "mck",
 		Short: "Build Magento stores, push their images to Amazon ECR and release them to Amazon ECS",
@@ -144,6 +144,10 @@ words, as the Dagger module's functions, with no container engine.
 		newDeployCommand(e),
 		newRollbackCommand(e),
 		newStatusCommand(e),
+		newLogsCommand(e),
+		newWaitCommand(e),
+		newScaleCommand(e),
+		newExecCommand(e),
 		newVerifyCommand(e),
 		newDiffCommand(e),
 		newRunCommand(e),

@@ -81,7 +81,7 @@ func callsMade(t *testing.T, endpoint string) []string {
 func TestPoliciesAllowWhatIsCalled(t *testing.T) {
 	for job, lines := range map[string][]string{
 		"read": {
-			"status", "history", "history --json", "diff --build-num 298", "verify --build-num 298 --downgrade", "env list",
+			"status", "history", "history --json", "diff --build-num 298", "verify --build-num 298 --downgrade", "env list", "wait", "logs",
 		},
 		"cleanup": {"cleanup", "cleanup --yes --keep-last 1 --older-than 1h"},
 		"push":    {"get-ecr", "get-ecr --repositories", "push 301 a --tag latest", "push 302 b --tag latest", "push 302 b", "push 302 c"},

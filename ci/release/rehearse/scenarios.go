@@ -24,6 +24,7 @@ const (
 	returned        = release.Returned
 	finished        = release.Finished
 	planned         = release.Planned
+	steady          = release.Steady
 	installed       = release.Installed
 	installFailed   = release.InstallFailed
 
@@ -49,7 +50,7 @@ var databaseIsOld = facts{"db": "old"}
 func Scenarios() []Scenario {
 	return slices.Concat(
 		releases(), refusals(), failedRolls(), migrations(), others(), lateness(), otherVerbs(), weather(),
-		brokenCalls(), interruptions(), probed(), schedules(), installations(), byStrategy(),
+		brokenCalls(), interruptions(), probed(), schedules(), installations(), steadying(), byStrategy(),
 	)
 }
 

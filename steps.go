@@ -329,7 +329,7 @@ func (p *planned) withStep(ctx context.Context, ctr *dagger.Container) (*dagger.
 
 // stepTool is the program that runs steps.
 func stepTool(platform dagger.Platform) *dagger.File {
-	return tool("step", platform, "ci/build", "ci/host", "ci/image", "ci/layer", "ci/leak", "ci/patch", "ci/store")
+	return tool("step", platform, "ci/brief", "ci/build", "ci/host", "ci/image", "ci/layer", "ci/leak", "ci/patch", "ci/store")
 }
 
 // builder is the container that builds the store: its PHP, composer, and what

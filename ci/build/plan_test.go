@@ -157,8 +157,8 @@ func TestCommands(t *testing.T) {
 			"php -d memory_limit=2G var/magecloudkit-facts.php",
 		},
 		"static": {
-			"php -d memory_limit=2G bin/magento --no-ansi --no-interaction setup:static-content:deploy --force --no-js-bundle --no-parent --content-version 0 --area adminhtml --theme Magento/backend en_US",
-			"php -d memory_limit=2G bin/magento --no-ansi --no-interaction setup:static-content:deploy --force --no-js-bundle --no-parent --content-version 0 --area frontend --theme Acme/shop --theme Magento/luma de_DE en_US",
+			"php -d memory_limit=2G bin/magento --no-ansi --no-interaction setup:static-content:deploy -v --force --no-js-bundle --no-parent --content-version 0 --area adminhtml --theme Magento/backend en_US",
+			"php -d memory_limit=2G bin/magento --no-ansi --no-interaction setup:static-content:deploy -v --force --no-js-bundle --no-parent --content-version 0 --area frontend --theme Acme/shop --theme Magento/luma de_DE en_US",
 		},
 	}
 	got := map[string][]string{}

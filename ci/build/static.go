@@ -120,7 +120,8 @@ func deployStep(s Store, name string, themes []Theme) Step {
 		Reuse:  &Reuse{Of: []string{Composer}, Files: files},
 	}
 	for _, g := range byLocales(themes) {
-		args := []string{"setup:static-content:deploy", "--force", "--no-js-bundle", "--no-parent", "--content-version", "0"}
+		// -v has it say when it begins a theme's locale, and with which file it is.
+		args := []string{"setup:static-content:deploy", "-v", "--force", "--no-js-bundle", "--no-parent", "--content-version", "0"}
 		var areas []string
 		for _, t := range g {
 			if !slices.Contains(areas, t.Area) {

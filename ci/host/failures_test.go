@@ -228,24 +228,40 @@ func onlyPHP(t testing.TB) string {
 	return dir
 }
 
-// An error repeats the end of what a command said, as a terminal would show it.
+// An error repeats the end of what a command said, as a terminal would show it, and
+// names the file with all of it. Where there is no such file it repeats more.
 func TestLastLines(t *testing.T) {
 	needTools(t)
 	t.Parallel()
-	script := `for ($i = 1; $i <= 40; $i++) echo "line $i\n"; echo "10%\r60%\r100%\r\n\n   \n"; fwrite(STDERR, "no newline at the end"); exit(9);`
-	r := &host.Runner{Environ: environ(t), Results: t.TempDir(), Now: time.Now}
-	_, err := r.Run(t.Context(), build.Step{Name: "talk", Commands: []build.Command{{Args: []string{"php", "-r", script}}}}, t.TempDir())
-	var failed *host.StepError
-	if !errors.As(err, &failed) || failed.Code != 9 {
-		t.Fatalf("the step ended with %v", err)
-	}
-	var want []string
-	for i := 18; i <= 40; i++ {
-		want = append(want, fmt.Sprint("line ", i))
-	}
-	want = append(want, "100%", "no newline at the end")
-	if !slices.Equal(failed.Tail, want) {
-		t.Errorf("last lines: %q, want %q", failed.Tail, want)
+	script := `for ($i = 1; $i <= 200; $i++) echo "line $i\n"; echo "10%\r60%\r100%\r\n\n   \n"; fwrite(STDERR, getenv("TOKEN") . " no newline at the end"); exit(9);`
+	for _, c := range []struct {
+		logs string
+		from int
+	}{{"", 103}, {filepath.Join(t.TempDir(), "log"), 178}} {
+		r := &host.Runner{Environ: environ(t), Results: t.TempDir(), Logs: c.logs, Now: time.Now, Secrets: map[string]string{"TOKEN": "hush-hush"}}
+		_, err := r.Run(t.Context(), build.Step{Name: "talk", Commands: []build.Command{{Args: []string{"php", "-r", script}, Secrets: []string{"TOKEN"}}}}, t.TempDir())
+		var failed *host.StepError
+		if !errors.As(err, &failed) || failed.Code != 9 {
+			t.Fatalf("the step ended with %v", err)
+		}
+		var want []string
+		for i := c.from; i <= 200; i++ {
+			want = append(want, fmt.Sprint("line ", i))
+		}
+		want = append(want, "100%", "*** no newline at the end")
+		if !slices.Equal(failed.Tail, want) {
+			t.Errorf("last lines: %q, want %q", failed.Tail, want)
+		}
+		if c.logs == "" {
+			continue
+		}
+		file := filepath.Join(c.logs, "talk.log")
+		if !strings.Contains(err.Error(), "all that it printed: "+file) {
+			t.Errorf("the error does not name %s: %v", file, err)
+		}
+		if log := read(t, file); !strings.HasPrefix(log, "$ php -r ") || !strings.Contains(log, "\nline 1\n") || !strings.HasSuffix(log, "10%\r60%\r100%\r\n\n   \n*** no newline at the end") {
+			t.Errorf("the log:\n%s", log)
+		}
 	}
 }
 

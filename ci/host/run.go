@@ -18,11 +18,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
+	"github.com/magecloudkit/pipeline/ci/brief"
 	"github.com/magecloudkit/pipeline/ci/build"
 	"github.com/magecloudkit/pipeline/ci/layer"
 )
@@ -47,6 +49,9 @@ type Runner struct {
 	Cache string
 	// Compression of the packed layers.
 	Compression layer.Compression
+	// Logs is a directory for all that the commands of a step print, in a file a
+	// step; empty: nowhere, and a failure repeats more of it.
+	Logs string
 	// Log is told what happens, from several goroutines.
 	Log func(Event)
 	// Now tells the time, for durations.
@@ -62,7 +67,7 @@ type Runner struct {
 type Event struct {
 	Step    string
 	Command string  // a command starts
-	Line    string  // a line that a command printed
+	Line    string  // a line of what a command printed, as package brief shows it
 	Done    *Result // the step is done
 }
 
@@ -76,43 +81,9 @@ type Result struct {
 	Seconds float64            `json:"seconds"`
 }
 
-// StepError is a step that failed: which command, where, how, and what it said
-// last.
-type StepError struct {
-	Step    string
-	Command string
-	Dir     string
-	Code    int      // exit code; -1: killed by a signal or not started
-	Cause   string   // in place of an exit code: what ended it
-	Tail    []string // the last lines that it printed
-	Hint    string   // what to do, where it is known
-}
-
-func (e *StepError) Error() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "step %s failed", e.Step)
-	switch {
-	case e.Command == "":
-		fmt.Fprintf(&b, ": %s", e.Cause)
-	case e.Cause != "":
-		fmt.Fprintf(&b, ": `%s` %s\n  in %s", e.Command, e.Cause, e.Dir)
-	default:
-		fmt.Fprintf(&b, ": `%s` ended with exit code %d\n  in %s", e.Command, e.Code, e.Dir)
-	}
-	if len(e.Tail) > 0 {
-		b.WriteString("\n  its last lines:")
-		for _, l := range e.Tail {
-			b.WriteString("\n    " + l)
-		}
-	}
-	if e.Hint != "" {
-		b.WriteString("\n  what to do: " + e.Hint)
-	}
-	return b.String()
-}
-
-// tailLines is how much of a failed command's output its error repeats.
-const tailLines = 25
+// columns is how wide composer and Magento may take their output to be, in
+// characters: they cut the words of an error where the line ends.
+const columns = 200
 
 // passed are the variables of the caller's environment that a command gets: where
 // programs and certificates are and how the network is reached. Nothing else
@@ -194,10 +165,8 @@ func (r *Runner) run(ctx context.Context, step build.Step, tree, key string, sta
 			return Result{}, &StepError{Step: step.Name, Cause: err.Error()}
 		}
 	}
-	for _, c := range step.Commands {
-		if err := r.command(ctx, step.Name, c, tree); err != nil {
-			return Result{}, err
-		}
+	if err := r.commands(ctx, step, tree); err != nil {
+		return Result{}, err
 	}
 	if err := sortJSON(tree, step.Joined); err != nil {
 		return Result{}, &StepError{Step: step.Name, Cause: err.Error()}
@@ -229,10 +198,47 @@ func (r *Runner) Pack(ctx context.Context, tree string, spec layer.Spec) (layer.
 	return layer.PackFile(ctx, tree, spec, r.Compression, r.Results)
 }
 
-func (r *Runner) command(ctx context.Context, step string, c build.Command, dir string) error {
+// commands runs a step's commands, one after the other.
+func (r *Runner) commands(ctx context.Context, step build.Step, tree string) (err error) {
+	var whole io.Writer = io.Discard
+	if r.Logs != "" && len(step.Commands) > 0 {
+		f, err := createLog(r.logFile(step.Name))
+		if err != nil {
+			return &StepError{Step: step.Name, Cause: "its log cannot be written: " + err.Error()}
+		}
+		defer f.Close()
+		whole = f
+	}
+	for _, c := range step.Commands {
+		if err := r.command(ctx, step.Name, c, tree, whole); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// logFile is where all that a step's commands print is kept; empty: nowhere.
+func (r *Runner) logFile(step string) string {
+	if r.Logs == "" {
+		return ""
+	}
+	return filepath.Join(r.Logs, step+".log")
+}
+
+func createLog(file string) (*os.File, error) {
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return nil, err
+	}
+	return os.Create(file)
+}
+
+// command runs a command, and writes all that it prints to whole.
+func (r *Runner) command(ctx context.Context, step string, c build.Command, dir string, whole io.Writer) error {
 	r.log(Event{Step: step, Command: c.String()})
+	fmt.Fprintf(whole, "$ %s\n", c)
 	cmd := program(ctx, r.Environ, c.Args[0], c.Args[1:]...)
 	cmd.Dir = dir
+	cmd.Env = append(cmd.Env, "COLUMNS="+strconv.Itoa(columns))
 	for _, name := range sortedKeys(c.Env) {
 		cmd.Env = append(cmd.Env, name+"="+c.Env[name])
 	}
@@ -255,7 +261,7 @@ func (r *Runner) command(ctx context.Context, step string, c build.Command, dir 
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
-		tail = r.lines(step, pr, strings.NewReplacer(hidden...))
+		tail = r.lines(step, pr, strings.NewReplacer(hidden...), whole)
 	}()
 	err := cmd.Run()
 	if cmd.Process != nil && (ctx.Err() != nil || errors.Is(err, exec.ErrWaitDelay)) {
@@ -268,73 +274,33 @@ func (r *Runner) command(ctx context.Context, step string, c build.Command, dir 
 	if err == nil || errors.Is(err, exec.ErrWaitDelay) {
 		return nil // in the second case it exited with 0, and left something running
 	}
-	return failedCommand(ctx, err, StepError{Step: step, Command: c.String(), Dir: dir, Code: -1, Tail: tail}, c)
+	return failedCommand(ctx, err, StepError{Step: step, Command: c.String(), Dir: dir, Code: -1, Tail: tail, File: r.logFile(step)}, c)
 }
 
-// lines hands on the lines that a command prints, and returns the last of them.
-func (r *Runner) lines(step string, from io.Reader, redact *strings.Replacer) (tail []string) {
+// lines takes what a command prints: all of it goes to whole, and what people read
+// is handed on. It returns the last of that.
+func (r *Runner) lines(step string, from io.Reader, redact *strings.Replacer, whole io.Writer) (tail []string) {
+	most := tailLines
+	if r.Logs == "" {
+		most = tailLinesOnly
+	}
+	filter := brief.New(func(line string) {
+		r.log(Event{Step: step, Line: line})
+		if tail = append(tail, line); len(tail) > most {
+			tail = tail[1:]
+		}
+	}, r.Now)
+	// A log that cannot be written, on a full disk, ends no build.
+	to := io.MultiWriter(filter, whole)
 	lines := bufio.NewReader(from)
 	for {
 		line, err := lines.ReadString('\n')
-		// A progress bar writes over its own line: what it showed last counts.
-		line = strings.TrimRight(line, "\r\n")
-		if i := strings.LastIndexByte(line, '\r'); i >= 0 {
-			line = line[i+1:]
-		}
-		if line = redact.Replace(line); strings.TrimSpace(line) != "" {
-			r.log(Event{Step: step, Line: line})
-			if tail = append(tail, line); len(tail) > tailLines {
-				tail = tail[1:]
-			}
-		}
+		_, _ = io.WriteString(to, redact.Replace(line))
 		if err != nil {
+			_ = filter.Close() // it never fails
 			return tail
 		}
 	}
-}
-
-// failedCommand says how a command ended that did not end well.
-func failedCommand(ctx context.Context, err error, fail StepError, c build.Command) error {
-	var exit *exec.ExitError
-	switch {
-	case ctx.Err() != nil:
-		fail.Cause = fmt.Sprintf("was stopped: %v", context.Cause(ctx))
-	case errors.Is(err, exec.ErrNotFound):
-		fail.Cause = fmt.Sprintf("did not start: there is no %s on the PATH", c.Args[0])
-		fail.Hint = "install " + c.Args[0] + ", or build with `dagger call build`, which brings its own"
-	case errors.As(err, &exit) && exit.Exited():
-		fail.Code = exit.ExitCode()
-		fail.Hint = hint(c, fail.Code, fail.Tail)
-	case errors.As(err, &exit):
-		fail.Cause = "was killed: " + exit.String()
-		fail.Hint = "a kill that nobody sent is the kernel's for want of memory: give the machine 2 GB or more for a step"
-	default:
-		fail.Cause = "did not run: " + err.Error()
-	}
-	return &fail
-}
-
-// hint explains failures whose own words mislead. It is asked only after an exit
-// code said that the command failed.
-func hint(c build.Command, code int, tail []string) string {
-	out := strings.Join(tail, "\n")
-	has := func(words ...string) bool {
-		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(out, w) })
-	}
-	switch {
-	case has("repo.magento.com") && has("404", "401", "403", "could not be found"):
-		return "repo.magento.com answers 404, and not 401, for whatever the given keys may not see. Check MAGENTO_PUBLIC_KEY and MAGENTO_PRIVATE_KEY, " +
-			"and that their account has bought what composer.json asks for (Adobe Commerce and Marketplace extensions need their owner's keys)"
-	case has("Allowed memory size"):
-		return "the command reached its memory_limit of 2 GB, which no plain store does: look for a module that loads everything at once"
-	case c.Args[0] == "composer" && code == 2 && has("requires", "your php version", "missing from your system"):
-		return "the lock asks for a PHP or an extension that is not here; the platform is never ignored. `check` lists all that is missing"
-	case has("modules are not enabled", "Please enable the modules"):
-		return "app/etc/config.php lists no modules: run `bin/magento module:enable --all`, or `dagger call lock`"
-	case has("The default website isn't defined"):
-		return "app/etc/config.php has scopes without a default website, and a build has no database: run `bin/magento app:config:dump scopes themes` where the store runs, and commit the file"
-	}
-	return ""
 }
 
 // secretParts lists the strings to hide, each followed by what stands in its

@@ -16,7 +16,7 @@ type Check struct {
 // Steps is the settings of composer, and of the verbs that go on from there.
 type Steps struct {
 	Store
-	Out         string `flag:"out" default:"out" dagger:"-" make:"OUT" doc:"directory for results, which take the place of what is there: the store as OUT/store, the images as OUT/magento2 and OUT/nginx"`
+	Out         string `flag:"out" default:"out" dagger:"-" make:"OUT" doc:"directory for results, which take the place of what is there: the store as OUT/store, the images as OUT/magento2 and OUT/nginx, and all that the steps printed as OUT/log"`
 	Shards      string `flag:"shards" default:"auto" oneof:"auto|none|theme|locale" dagger:"^shards" make:"SHARDS" doc:"how static content is split over processes"`
 	KeepTests   bool   `flag:"keep-tests" dagger:"-" doc:"keep the packages' tests in the image; of dagger --strip-tests=false"`
 	Quiet       bool   `flag:"quiet,q" dagger:"-" doc:"do not show what the commands print"`

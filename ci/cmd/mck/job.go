@@ -29,6 +29,9 @@ type builder struct {
 // exported is what the store that composer and precompile export is called.
 const exported = "store"
 
+// logs is where all that the steps' commands print is kept, below the results.
+const logs = "log"
+
 // export hands out the store as it runs.
 func (b *builder) export(tree string) error {
 	dst := filepath.Join(b.Out, exported)
@@ -125,6 +128,7 @@ func (b *builder) withJob(ctx context.Context, more more, fn func(context.Contex
 			Environ:     b.environ(),
 			Secrets:     secrets,
 			Results:     filepath.Join(work, "results"),
+			Logs:        filepath.Join(b.Out, logs),
 			Cache:       kept,
 			Compression: compression,
 			Log:         newProgress(b.env, b.Quiet).event,
@@ -217,7 +221,7 @@ func (b *builder) inside(cache string) ([]string, error) {
 		case rel != ".":
 			out = append(out, filepath.ToSlash(rel))
 		case dir == b.Out:
-			out = append(out, build.Magento, build.Nginx, exported, smokeFile)
+			out = append(out, build.Magento, build.Nginx, exported, logs, smokeFile)
 		default:
 			return nil, &exitError{exitUsage, fmt.Errorf("--cache-dir %s is the store itself: name another place", cache)}
 		}

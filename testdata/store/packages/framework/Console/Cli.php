@@ -183,7 +183,7 @@ final class Cli
             'locales' => $locales,
             'parents' => !$input->has('no-parent'),
             'bundle' => !$input->has('no-js-bundle'),
-        ], $this->line(...));
+        ], $input->has('verbose') ? $this->line(...) : static fn(string $line) => null);
         $this->line(sprintf('Execution time: %.3f', (hrtime(true) - $started) / 1e9));
         return self::OK;
     }

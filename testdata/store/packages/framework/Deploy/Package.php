@@ -28,20 +28,16 @@ final class Package
         $this->files = $this->collect();
     }
 
-    /** @return array{written: int, skipped: int} */
-    public function deploy(): array
+    /** @param callable(string): void $progress */
+    public function deploy(callable $progress): void
     {
-        $count = ['written' => 0, 'skipped' => 0];
         foreach ($this->content() as $name => $content) {
+            $progress("Processing file '$name'");
             $target = "$this->root/pub/static/$this->path/$name";
-            if (file_exists($target)) {
-                $count['skipped']++;
-                continue;
+            if (!file_exists($target)) {
+                Export::write($target, $content);
             }
-            Export::write($target, $content);
-            $count['written']++;
         }
-        return $count;
     }
 
     /** @return array<string, string> "area/…/file.js" => its subresource integrity */

@@ -18,7 +18,7 @@ final class StaticContent
 
     /**
      * @param array{areas: string[], themes: string[], locales: string[], parents: bool, bundle: bool} $choice
-     * @param callable(string): void $progress
+     * @param callable(string): void $progress is told each theme's locale when it begins, and each of its files
      */
     public function deploy(array $choice, callable $progress): void
     {
@@ -30,8 +30,8 @@ final class StaticContent
         foreach ($this->themes($choice) as $theme) {
             foreach ($choice['locales'] ?: $this->usedLocales($theme->area) as $locale) {
                 $package = new Package($this->root, $theme, $locale, $modules, $minify, $choice['bundle']);
-                $count = $package->deploy();
-                $progress(sprintf('%-48s %4d written, %4d skipped', $package->path, $count['written'], $count['skipped']));
+                $progress("Execute: $package->path");
+                $package->deploy($progress);
                 if (isset($modules['Magento_Csp'])) {
                     $this->addIntegrity($theme->area, $package->integrity());
                 }

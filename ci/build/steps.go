@@ -184,6 +184,7 @@ func appStep(s Store) Step {
 			Exclude: left,
 		},
 		Layers: appLayers(s),
+		Reuse:  &Reuse{Of: []string{Composer}, Files: Files{Include: []string{"app/**"}, Exclude: left}},
 	}
 	if s.EnableModules {
 		st.Commands = []Command{magento("module:enable", "--all")}

@@ -1,14 +1,12 @@
 package host
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -22,8 +20,9 @@ type Job struct {
 	Runner *Runner
 	Plan   build.Plan
 	// Replan makes the plan of the steps after the installation, for a store whose
-	// packages have to be there before its themes are known; nil: Plan is all.
-	Replan func(tree string) (build.Plan, error)
+	// packages have to be there before its themes are known; nil: Plan is all. It is
+	// given what composer has installed.
+	Replan func(packages fs.FS) (build.Plan, error)
 	// Source is the store. It is only read.
 	Source string
 	// Work is an empty directory for trees, on the file system of Runner.Cache so
@@ -31,150 +30,166 @@ type Job struct {
 	Work string
 	// Parallel is how many steps run at a time; at least 1.
 	Parallel int
+
+	packages *packages
+	own      listing // what of the store is laid over them
+	files    files   // what the installed store consists of
+	enabled  string  // directory of what the commands of the step app have changed; empty: nothing
 }
 
-// installed is where the cache keeps the trees that composer made, by key.
-const installed = "installed"
+// Install runs composer and packs what is the store's own, or takes the layers of
+// both from the cache. The installed store is a tree only when something asks for
+// one: a step that has to run, or Tree.
+func (j *Job) Install(ctx context.Context) error {
+	if err := j.composer(ctx); err != nil {
+		return err
+	}
+	app, err := j.step(build.App)
+	if err != nil {
+		return err
+	}
+	if j.own, err = hashed(j.Source).pick(*app.Overlay); err != nil {
+		return fmt.Errorf("reading the store: %w", err)
+	}
+	j.files = laid{j.packages, j.own}
+	if err := j.app(ctx, app); err != nil || j.Replan == nil {
+		return err
+	}
+	replan := func() (err error) {
+		j.Plan, err = j.Replan(j.packages)
+		return err
+	}
+	if err := replan(); !errors.Is(err, errDamaged) {
+		return err
+	}
+	if err := j.packages.ready(ctx, build.Files{}); err != nil {
+		return err
+	}
+	return replan()
+}
+
+// app runs the step that lays the store over its packages. Where it does no more
+// than that, it needs nothing but the store's own part.
+func (j *Job) app(ctx context.Context, step build.Step) error {
+	start := j.Runner.Now()
+	key, err := j.Runner.key(ctx, step, j.files)
+	if err != nil {
+		return err
+	}
+	_, ok, err := j.Runner.reuse(step, key, start)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		part := build.Files{}
+		if len(step.Commands) == 0 {
+			part = *step.Overlay
+		}
+		tree := j.tree(build.App)
+		if err := j.lay(ctx, tree, part); err != nil {
+			return err
+		}
+		if _, err := j.Runner.run(ctx, step, tree, key, start); err != nil {
+			return err
+		}
+		if err := Remove(tree); err != nil {
+			return err
+		}
+	}
+	if len(step.Commands) == 0 {
+		return nil
+	}
+	// What the commands have changed is in the layer, whichever build ran them.
+	res, err := j.Runner.Result(step.Name)
+	if err != nil {
+		return err
+	}
+	enabled := j.tree("enabled")
+	for _, l := range res.Layers {
+		if l.Name == build.LayerApp {
+			if err := j.Runner.unpack(ctx, l, enabled, build.AppRoot); err != nil {
+				return err
+			}
+		}
+	}
+	changed, err := hashed(enabled).pick(build.Files{})
+	if err != nil {
+		return err
+	}
+	j.files, j.enabled = laid{j.files, changed}, enabled
+	return nil
+}
+
+// Tree lays out the installed store, as a tree that is the caller's own.
+func (j *Job) Tree(ctx context.Context) (string, error) {
+	tree := j.tree("store")
+	if err := Remove(tree); err != nil {
+		return "", err
+	}
+	return tree, j.lay(ctx, tree, build.Files{})
+}
+
+// Facts is a directory with what images are made of besides layers: the store's
+// own files for them, and the list of its packages. Runner.Images and
+// Runner.SearchSecrets take it for the installed store.
+func (j *Job) Facts(ctx context.Context) (string, error) {
+	app, err := j.step(build.App)
+	if err != nil {
+		return "", err
+	}
+	dir := j.tree("facts")
+	sel := build.Files{Include: []string{"docker/**"}, Exclude: app.Overlay.Exclude}
+	own, err := j.own.pick(sel)
+	if err != nil {
+		return "", err
+	}
+	if err := copyStore(j.Source, dir, sel, own); err != nil {
+		return "", err
+	}
+	const list = "vendor/composer/installed.json"
+	raw, err := fs.ReadFile(j.packages, list)
+	if errors.Is(err, errDamaged) {
+		if err = j.packages.ready(ctx, build.Files{}); err == nil {
+			raw, err = fs.ReadFile(j.packages, list)
+		}
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return dir, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return dir, writeInto(dir, list, string(raw))
+}
+
+// lay makes a tree of the installed store, or of a part of it. Its files are the
+// packages' own, except those that commands of a build write in place.
+func (j *Job) lay(ctx context.Context, tree string, part build.Files) error {
+	if err := j.packages.ready(ctx, part); err != nil {
+		return err
+	}
+	if err := clone(j.packages.dir, tree, part, writtenInPlace); err != nil {
+		return fmt.Errorf("copying the installed packages: %w", err)
+	}
+	app, err := j.step(build.App)
+	if err != nil {
+		return err
+	}
+	if err := copyStore(j.Source, tree, *app.Overlay, j.own); err != nil {
+		return err
+	}
+	if j.enabled == "" {
+		return nil
+	}
+	return copyFiles(j.enabled, tree, build.Files{})
+}
 
 // writtenInPlace are the files that Magento and composer overwrite rather than
 // replace; trees must not share them.
 var writtenInPlace = build.Files{Include: []string{"app/etc/**", "vendor/autoload.php", "vendor/composer/*", "pub/static/*", "var/**", "generated/**"}}
 
-// Install runs composer and lays the store over its packages; it returns the
-// tree, which is the job's own.
-func (j *Job) Install(ctx context.Context) (string, error) {
-	packages, err := j.composer(ctx)
-	if err != nil {
-		return "", err
-	}
-	app, err := j.step(build.App)
-	if err != nil {
-		return "", err
-	}
-	tree := j.tree(build.App)
-	if err := clone(packages, tree, writtenInPlace); err != nil {
-		return "", fmt.Errorf("copying the installed packages: %w", err)
-	}
-	if err := copyStore(j.Source, tree, *app.Overlay); err != nil {
-		return "", fmt.Errorf("reading the store: %w", err)
-	}
-	if _, err := j.Runner.Run(ctx, app, tree); err != nil || j.Replan == nil {
-		return tree, err
-	}
-	j.Plan, err = j.Replan(tree)
-	return tree, err
-}
-
-// composer returns a tree with the store's packages: an earlier one of the same
-// key, or a new one. It may be shared with other builds and is never written.
-func (j *Job) composer(ctx context.Context) (string, error) {
-	step, err := j.step(build.Composer)
-	if err != nil {
-		return "", err
-	}
-	start := j.Runner.Now()
-	key, err := j.Runner.Key(ctx, step, j.Source)
-	if err != nil {
-		return "", err
-	}
-	kept := filepath.Join(j.Runner.Cache, installed, key)
-	useKept := key != "" && j.Runner.Cache != ""
-	if useKept && complete(kept) {
-		if _, ok, err := j.Runner.reuse(step, key, start); ok || err != nil {
-			now := j.Runner.Now()
-			return filepath.Join(kept, keptTree), errors.Join(err, os.Chtimes(kept, now, now))
-		}
-	}
-	tree := j.tree(build.Composer)
-	if err := copyStore(j.Source, tree, *step.Overlay); err != nil {
-		return "", fmt.Errorf("reading the store: %w", err)
-	}
-	if _, err := j.Runner.run(ctx, step, tree, key, start); err != nil {
-		return "", err
-	}
-	if !useKept {
-		return tree, nil
-	}
-	return keep(tree, kept)
-}
-
-// What is kept of composer's run: its tree, and the list of what is in that.
-const (
-	keptTree = "tree"
-	keptList = "files"
-)
-
-// keep offers a tree to later builds, and returns where it is from now on.
-func keep(tree, kept string) (string, error) {
-	files, err := hashFiles(tree, build.Files{})
-	if err != nil {
-		return "", err
-	}
-	tmp := tree + ".kept"
-	if err := os.MkdirAll(tmp, 0o755); err != nil {
-		return "", err
-	}
-	if err := os.WriteFile(filepath.Join(tmp, keptList), list(files), 0o644); err != nil {
-		return "", err
-	}
-	if err := os.Rename(tree, filepath.Join(tmp, keptTree)); err != nil {
-		return "", err
-	}
-	if err := os.MkdirAll(filepath.Dir(kept), 0o755); err != nil {
-		return "", err
-	}
-	if complete(kept) {
-		return filepath.Join(kept, keptTree), nil // another build was quicker; what it left is the same
-	}
-	if err := discard(kept); err != nil {
-		return "", err
-	}
-	if err := os.Rename(tmp, kept); err != nil {
-		return filepath.Join(tmp, keptTree), nil // another build was quicker by a moment
-	}
-	return filepath.Join(kept, keptTree), nil
-}
-
-// complete says whether a kept tree is as it was. A cache is where clean-ups
-// delete what looks old, and files of packages have the dates of their releases;
-// its files are those of other trees, too, where a command that writes them in
-// place would write them here; and disks flip bytes.
-func complete(kept string) bool {
-	was, err := os.ReadFile(filepath.Join(kept, keptList))
-	if err != nil {
-		return false
-	}
-	is, err := hashFiles(filepath.Join(kept, keptTree), build.Files{})
-	return err == nil && bytes.Equal(was, list(is))
-}
-
-// list writes down what files hold: a line a file, with what is needed to tell
-// that it is as it was.
-func list(files []*fileKey) []byte {
-	var b []byte
-	for _, k := range files {
-		b = append(append(b, k.Kind...), ' ')
-		b = append(strconv.AppendQuote(b, k.Sum), ' ')
-		b = append(strconv.AppendQuote(b, k.Path), '\n')
-	}
-	return b
-}
-
-// discard removes a tree that others may be looking for: its name goes at once.
-func discard(dir string) error {
-	tmp, err := os.MkdirTemp(filepath.Dir(dir), WorkPattern)
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(dir, filepath.Join(tmp, filepath.Base(dir))); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return errors.Join(err, os.Remove(tmp))
-	}
-	return Remove(tmp)
-}
-
-// Precompile compiles and deploys static content side by side. tree is what
-// Install returned; it is only read.
-func (j *Job) Precompile(ctx context.Context, tree string) error {
+// Precompile compiles and deploys static content side by side.
+func (j *Job) Precompile(ctx context.Context) error {
 	group, branches := errgroup.WithContext(ctx)
 	group.SetLimit(max(1, j.Parallel))
 	var last []build.Step
@@ -183,7 +198,7 @@ func (j *Job) Precompile(ctx context.Context, tree string) error {
 		case len(step.Merge) > 0:
 			last = append(last, step)
 		case step.From == build.App:
-			group.Go(func() error { return j.branch(branches, step, tree) })
+			group.Go(func() error { return j.branch(branches, step) })
 		}
 	}
 	if err := group.Wait(); err != nil {
@@ -202,9 +217,9 @@ func (j *Job) Precompile(ctx context.Context, tree string) error {
 }
 
 // branch runs a step in a tree of its own, unless its layers are known already.
-func (j *Job) branch(ctx context.Context, step build.Step, tree string) error {
+func (j *Job) branch(ctx context.Context, step build.Step) error {
 	start := j.Runner.Now()
-	key, err := j.Runner.Key(ctx, step, tree)
+	key, err := j.Runner.key(ctx, step, j.files)
 	if err != nil {
 		return err
 	}
@@ -212,17 +227,21 @@ func (j *Job) branch(ctx context.Context, step build.Step, tree string) error {
 		return err
 	}
 	own := j.tree(step.Name)
-	if err := clone(tree, own, writtenInPlace); err != nil {
-		return fmt.Errorf("copying the installed store for step %s: %w", step.Name, err)
+	if err := j.lay(ctx, own, build.Files{}); err != nil {
+		return fmt.Errorf("a tree for step %s: %w", step.Name, err)
 	}
 	_, err = j.Runner.run(ctx, step, own, key, start)
 	return errors.Join(err, Remove(own))
 }
 
-// Complete adds to an installed store's tree what Precompile made of it, and the
-// version of its static content.
-func (j *Job) Complete(ctx context.Context, tree string, rel build.Release) error {
-	return j.Runner.Complete(ctx, j.Plan, tree, rel)
+// Complete lays out the installed store and adds what Precompile made of it, and
+// the version of its static content.
+func (j *Job) Complete(ctx context.Context, rel build.Release) (string, error) {
+	tree, err := j.Tree(ctx)
+	if err != nil {
+		return "", err
+	}
+	return tree, j.Runner.Complete(ctx, j.Plan, tree, rel)
 }
 
 // Complete unpacks the layers of compile and static content into an installed

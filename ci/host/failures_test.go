@@ -29,11 +29,11 @@ func TestEnvironmentDoesNotReachSteps(t *testing.T) {
 	// A module that writes its environment into the build, as an unlucky one might.
 	write(t, filepath.Join(source, "app/code/Acme/Greeting/registration.php"), read(t, filepath.Join(source, "app/code/Acme/Greeting/registration.php"))+
 		"\necho 'the environment: ', json_encode(array_keys(getenv())), PHP_EOL;\n")
-	_, want := newRun(t, source, options{}).all(t)
+	want := newRun(t, source, options{}).all(t)
 	r := newRun(t, source, options{environ: environ(t,
 		"MAGENTO_DC_DB__CONNECTION__DEFAULT__HOST=db.example", "CONFIG__DEFAULT__DEV__CSS__MINIFY_FILES=1", "MAGE_MODE=developer",
 		"AWS_SECRET_ACCESS_KEY=secret", "COMPOSER_AUTH=secret", "MAGENTO_PRIVATE_KEY=secret", "COMPOSER=other.json", "XDEBUG_MODE=debug")})
-	_, got := r.all(t)
+	got := r.all(t)
 	sameLayers(t, "with MAGENTO_DC_* and CONFIG__* in the environment", want, got)
 	out := r.printed()
 	if !strings.Contains(out, `the environment: [`) || !strings.Contains(out, `"PATH"`) {
@@ -62,7 +62,7 @@ func TestCredentials(t *testing.T) {
 	r.all(t)
 	write(t, filepath.Join(source, "fail"), "")
 	failing := newRun(t, source, options{secrets: map[string]string{"COMPOSER_AUTH": auth}})
-	_, _, err := failing.build(t.Context())
+	_, err := failing.build(t.Context())
 	if err == nil {
 		t.Fatal("composer failed, and the build did not")
 	}
@@ -182,7 +182,7 @@ func TestFailures(t *testing.T) {
 				env = append(slices.DeleteFunc(env, func(other string) bool { return strings.HasPrefix(other, name+"=") }), kv)
 			}
 			r := newRun(t, source, options{environ: env, cache: filepath.Join(t.TempDir(), "cache")})
-			_, _, err := r.build(t.Context())
+			_, err := r.build(t.Context())
 			if err == nil {
 				t.Fatal("the build did not fail")
 			}
@@ -275,7 +275,7 @@ func TestExitCodesDecide(t *testing.T) {
 	write(t, registration, good+"\nfwrite(STDERR, \"PHP Fatal error:  404 could not be found\\n\");\n")
 	newRun(t, source, options{}).all(t)
 	write(t, registration, good+"\nregister_shutdown_function(function () { echo 'Generated code and dependency injection configuration successfully.'; exit(3); });\n")
-	_, _, err := newRun(t, source, options{}).build(t.Context())
+	_, err := newRun(t, source, options{}).build(t.Context())
 	var failed *host.StepError
 	if !errors.As(err, &failed) || failed.Code != 3 {
 		t.Errorf("a command that praised itself and exited with 3: %v", err)
@@ -313,7 +313,7 @@ if (in_array('setup:di:compile', $_SERVER['argv'])) {
 			stop(errors.New("the operator had enough"))
 		}
 	}
-	_, _, err := r.build(ctx)
+	_, err := r.build(ctx)
 	if err == nil || !strings.Contains(err.Error(), "was stopped: the operator had enough") {
 		t.Fatalf("the build ended with %v", err)
 	}
@@ -340,8 +340,8 @@ if (in_array('setup:di:compile', $_SERVER['argv'])) {
 	}
 
 	write(t, registration, good)
-	_, got := newRun(t, source, options{cache: cache}).all(t)
-	_, want := newRun(t, source, options{}).all(t)
+	got := newRun(t, source, options{cache: cache}).all(t)
+	want := newRun(t, source, options{}).all(t)
 	sameLayers(t, "after a build that was stopped", want, got)
 }
 

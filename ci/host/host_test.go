@@ -24,8 +24,9 @@ func TestTreeIsThatOfTheCommands(t *testing.T) {
 	t.Parallel()
 	source := sample(t)
 	r := newRun(t, source, options{shards: build.ShardsLocale})
-	tree, _ := r.all(t)
-	must(t, r.Complete(t.Context(), tree, release))
+	r.all(t)
+	tree, err := r.Complete(t.Context(), release)
+	must(t, err)
 	exported := filepath.Join(t.TempDir(), "out", "store")
 	must(t, host.Export(tree, exported))
 
@@ -84,7 +85,7 @@ func TestShardsGiveTheSameLayers(t *testing.T) {
 	var first map[string]layer.Descriptor
 	for _, shards := range []build.Shards{build.ShardsNone, build.ShardsTheme, build.ShardsLocale} {
 		r := newRun(t, source, options{shards: shards})
-		_, layers := r.all(t)
+		layers := r.all(t)
 		if first == nil {
 			first = layers
 			hashes := r.entries(t, layers["static-common"])["var/www/html/pub/static/frontend/sri-hashes.json"].content
@@ -103,14 +104,14 @@ func TestShardsGiveTheSameLayers(t *testing.T) {
 func TestSameBuildElsewhere(t *testing.T) {
 	needTools(t)
 	source := sample(t)
-	_, want := newRun(t, source, options{}).all(t)
+	want := newRun(t, source, options{}).all(t)
 
 	previous := setMachine(0o077, 1)
 	defer previous()
 	elsewhere := filepath.Join(t.TempDir(), "a longer", "path")
 	must(t, host.Export(source, elsewhere))
 	must(t, exec.Command("git", "init", "-q", filepath.Dir(elsewhere)).Run()) // somebody's own repository around it
-	_, got := newRun(t, elsewhere, options{cache: filepath.Join(filepath.Dir(elsewhere), "cache"), shards: build.ShardsTheme}).all(t)
+	got := newRun(t, elsewhere, options{cache: filepath.Join(filepath.Dir(elsewhere), "cache"), shards: build.ShardsTheme}).all(t)
 	sameLayers(t, "another directory, umask and number of processors", want, got)
 }
 
@@ -119,14 +120,14 @@ func TestChange(t *testing.T) {
 	needTools(t)
 	t.Parallel()
 	source, cache := sample(t), filepath.Join(t.TempDir(), "cache")
-	_, first := newRun(t, source, options{cache: cache}).all(t)
+	first := newRun(t, source, options{cache: cache}).all(t)
 
 	for _, c := range []struct {
 		name, file, old, text string
 		layers, reused        []string
 		fresh                 bool // compare with a build that has no cache
 	}{
-		{"nothing", "composer.json", `"type"`, `"type"`, nil, []string{"composer", "compile", "static"}, true},
+		{"nothing", "composer.json", `"type"`, `"type"`, nil, []string{"composer", "app", "compile", "static"}, true},
 		{"a PHP class", "app/code/Acme/Delivery/Model/Slot.php", "<?php", "<?php // changed",
 			[]string{"app-code"}, []string{"composer", "static"}, true},
 		{"a class with a plugin", "app/code/Acme/Greeting/Plugin/Greet.php", "\nclass ", "\n/** changed */\nclass ",
@@ -135,14 +136,14 @@ func TestChange(t *testing.T) {
 			[]string{"app-design", "static-frontend-Acme-shop"}, []string{"composer", "compile"}, true},
 		{"a module's LESS file", "app/code/Acme/Delivery/view/frontend/web/css/source/_module.less", "{", "{ color: red;",
 			[]string{"app-code", "static-frontend-Acme-shop"}, []string{"composer", "compile"}, false},
-		{"a README", "README.md", "#", "##", nil, []string{"composer", "compile", "static"}, false},
+		{"a README", "README.md", "#", "##", nil, []string{"composer", "app", "compile", "static"}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			changed := filepath.Join(t.TempDir(), "store")
 			must(t, host.Export(source, changed))
 			edit(t, filepath.Join(changed, c.file), c.old, c.text)
 			r := newRun(t, changed, options{cache: cache})
-			_, layers := r.all(t)
+			layers := r.all(t)
 			if got := changedLayers(first, layers); !slices.Equal(got, c.layers) {
 				t.Errorf("changed layers: %v, want %v", got, c.layers)
 			}
@@ -150,7 +151,7 @@ func TestChange(t *testing.T) {
 				t.Errorf("taken from the cache: %v, want %v", got, c.reused)
 			}
 			if c.fresh {
-				_, fresh := newRun(t, changed, options{}).all(t)
+				fresh := newRun(t, changed, options{}).all(t)
 				sameLayers(t, "without a cache", layers, fresh)
 			}
 		})
@@ -217,8 +218,11 @@ func TestModulesThatNobodyListed(t *testing.T) {
 	t.Parallel()
 	source := sample(t)
 	edit(t, filepath.Join(source, "app/etc/config.php"), "'modules' => [", "'not modules' => [")
-	r := newRun(t, source, options{})
-	tree, _ := r.all(t)
+	cache := filepath.Join(t.TempDir(), "cache")
+	r := newRun(t, source, options{cache: cache})
+	first := r.all(t)
+	tree, err := r.Tree(t.Context())
+	must(t, err)
 	if got := r.commands()["app"]; len(got) != 1 || !strings.HasSuffix(got[0], "module:enable --all") {
 		t.Errorf("commands of the step app: %v", got)
 	}
@@ -228,6 +232,17 @@ func TestModulesThatNobodyListed(t *testing.T) {
 			t.Errorf("%s is not enabled:\n%s", m, config)
 		}
 	}
+	// Later builds have them from the cache, whether or not a step has to run.
+	again := newRun(t, source, options{cache: cache})
+	sameLayers(t, "from the cache", first, again.all(t))
+	if got := again.reused(t); !slices.Equal(got, []string{"composer", "app", "compile", "static"}) {
+		t.Errorf("taken from the cache: %v", got)
+	}
+	if tree, err = again.Tree(t.Context()); err != nil || read(t, filepath.Join(tree, "app/etc/config.php")) != config {
+		t.Errorf("the later build's tree has another config.php (%v)", err)
+	}
+	edit(t, filepath.Join(source, "app/code/Acme/Delivery/Model/Slot.php"), "<?php", "<?php // changed")
+	sameLayers(t, "after a change", newRun(t, source, options{}).all(t), newRun(t, source, options{cache: cache}).all(t))
 }
 
 // Without a lock another day brings other packages: nothing that follows from
@@ -262,8 +277,8 @@ func TestCacheThatLostSomething(t *testing.T) {
 	t.Parallel()
 	source, cache := sample(t), filepath.Join(t.TempDir(), "cache")
 	first := newRun(t, source, options{cache: cache})
-	_, want := first.all(t)
-	all := []string{"composer", "compile", "static"}
+	want := first.all(t)
+	all := []string{"composer", "app", "compile", "static"}
 	only := func(file string) string {
 		found, err := filepath.Glob(filepath.Join(cache, file))
 		must(t, err)
@@ -278,15 +293,12 @@ func TestCacheThatLostSomething(t *testing.T) {
 		reused []string
 	}{
 		{"nothing", func() {}, all},
-		{"the blob of vendor", func() { must(t, os.Remove(layer.BlobPath(cache, want["vendor"].Digest))) }, []string{"compile", "static"}},
-		{"half of the blob of generated", func() { must(t, os.Truncate(layer.BlobPath(cache, want["generated"].Digest), 10)) }, []string{"composer", "static"}},
-		{"a file of the kept tree", func() { must(t, os.Remove(only("installed/*/tree/vendor/magento/framework/registration.php"))) }, []string{"compile", "static"}},
-		{"the content of a file of the kept tree", func() { write(t, only("installed/*/tree/vendor/magento/framework/registration.php"), "<?php") }, []string{"compile", "static"}},
-		{"the kept tree", func() { must(t, os.RemoveAll(filepath.Join(cache, "installed"))) }, []string{"compile", "static"}},
-		{"a byte of the blob of vendor", func() { flip(t, layer.BlobPath(cache, want["vendor"].Digest)) }, []string{"compile", "static"}},
-		{"a byte of the blob of generated", func() { flip(t, layer.BlobPath(cache, want["generated"].Digest)) }, []string{"composer", "static"}},
-		{"a byte of the kept tree", func() { flip(t, only("installed/*/tree/vendor/magento/framework/registration.php")) }, []string{"compile", "static"}},
-		{"a byte of the list of the kept tree", func() { flip(t, only("installed/*/files")) }, []string{"compile", "static"}},
+		{"the blob of vendor", func() { must(t, os.Remove(layer.BlobPath(cache, want["vendor"].Digest))) }, []string{"app", "compile", "static"}},
+		{"half of the blob of generated", func() { must(t, os.Truncate(layer.BlobPath(cache, want["generated"].Digest), 10)) }, []string{"composer", "app", "static"}},
+		{"the kept tree", func() { must(t, os.RemoveAll(filepath.Join(cache, "installed"))) }, []string{"app", "compile", "static"}},
+		{"a byte of the blob of vendor", func() { flip(t, layer.BlobPath(cache, want["vendor"].Digest)) }, []string{"app", "compile", "static"}},
+		{"a byte of the blob of generated", func() { flip(t, layer.BlobPath(cache, want["generated"].Digest)) }, []string{"composer", "app", "static"}},
+		{"a byte of the list of the kept tree", func() { flip(t, only("installed/*/files")) }, []string{"app", "compile", "static"}},
 		{"a digit of each step's result", func() {
 			for _, f := range glob(t, filepath.Join(cache, "steps", "*")) {
 				flip(t, f)
@@ -302,7 +314,7 @@ func TestCacheThatLostSomething(t *testing.T) {
 	} {
 		c.damage()
 		r := newRun(t, source, options{cache: cache})
-		_, got := r.all(t)
+		got := r.all(t)
 		sameLayers(t, c.name, want, got)
 		if got := r.reused(t); !slices.Equal(got, c.reused) {
 			t.Errorf("after the cache lost %s: taken from it: %v, want %v", c.name, got, c.reused)
@@ -311,6 +323,85 @@ func TestCacheThatLostSomething(t *testing.T) {
 			if n := len(r.entries(t, d)); n == 0 && d.Files > 0 {
 				t.Errorf("after the cache lost %s: layer %s is empty", c.name, name)
 			}
+		}
+	}
+}
+
+// Nobody looks at the kept tree as long as no step needs it. A part of it that a
+// step needs is what was kept, or composer runs again.
+func TestKeptTree(t *testing.T) {
+	needTools(t)
+	t.Parallel()
+	source, cache := sample(t), filepath.Join(t.TempDir(), "cache")
+	const (
+		class, template = "app/code/Acme/Delivery/Model/Slot.php", "app/code/Acme/Delivery/view/frontend/templates/slots.phtml"
+		file            = "vendor/magento/framework/registration.php"
+	)
+	write(t, filepath.Join(source, template), "<?php echo 'slots';")
+	newRun(t, source, options{cache: cache}).all(t)
+	for i, c := range []struct {
+		name, changed string
+		damage        func(tree string)
+		reused        []string
+	}{
+		{"nothing changed, a byte", "", func(tree string) { flip(t, filepath.Join(tree, file)) }, []string{"composer", "app", "compile", "static"}},
+		{"a class, a byte", class, func(tree string) { flip(t, filepath.Join(tree, file)) }, []string{"static"}},
+		{"a class, nothing", class, func(string) {}, []string{"composer", "static"}},
+		{"a class, the mode of a file", class, func(tree string) { must(t, os.Chmod(filepath.Join(tree, file), 0o755)) }, []string{"static"}},
+		{"a class, a file more", class, func(tree string) { write(t, filepath.Join(tree, "vendor/more.php"), "<?php") }, []string{"static"}},
+		{"a class, a file less", class, func(tree string) { must(t, os.Remove(filepath.Join(tree, file))) }, []string{"static"}},
+		{"a class, the tree", class, func(tree string) { must(t, os.RemoveAll(tree)) }, []string{"static"}},
+		{"nothing changed, the list of packages", "", func(tree string) { flip(t, filepath.Join(tree, "vendor/composer/installed.json")) }, []string{"app", "compile", "static"}},
+	} {
+		changed := filepath.Join(t.TempDir(), "store")
+		must(t, host.Export(source, changed))
+		if c.changed != "" {
+			write(t, filepath.Join(changed, c.changed), strings.Replace(read(t, filepath.Join(changed, c.changed)), "<?php", fmt.Sprintf("<?php // %d", i), 1))
+		}
+		trees := glob(t, filepath.Join(cache, "installed/*/tree"))
+		if len(trees) != 1 {
+			t.Fatalf("kept trees: %v", trees)
+		}
+		c.damage(trees[0])
+		r := newRun(t, changed, options{cache: cache})
+		got := r.all(t)
+		_, err := r.Facts(t.Context())
+		must(t, err)
+		if reused := r.reused(t); !slices.Equal(reused, c.reused) {
+			t.Errorf("%s: taken from the cache: %v, want %v", c.name, reused, c.reused)
+		}
+		sameLayers(t, c.name, newRun(t, changed, options{}).all(t), got)
+	}
+}
+
+// What is packed under a key is what the key was made of, or the build fails.
+func TestStoreThatChangesMeanwhile(t *testing.T) {
+	needTools(t)
+	t.Parallel()
+	for name, change := range map[string]func(t *testing.T, source string){
+		"a file's content": func(t *testing.T, source string) {
+			edit(t, filepath.Join(source, "app/code/Acme/Delivery/Model/Slot.php"), "<?php", "<?php // changed")
+		},
+		"a new file": func(t *testing.T, source string) {
+			write(t, filepath.Join(source, "app/code/Acme/Delivery/Model/New.php"), "<?php")
+		},
+		"a file less": func(t *testing.T, source string) {
+			must(t, os.Remove(filepath.Join(source, "app/code/Acme/Delivery/Model/Slot.php")))
+		},
+	} {
+		source, cache := sample(t), filepath.Join(t.TempDir(), "cache")
+		newRun(t, source, options{cache: cache}).all(t)
+		must(t, os.RemoveAll(filepath.Join(cache, "steps"))) // composer and all after it run again
+		r := newRun(t, source, options{cache: cache})
+		done := false
+		r.on = func(e host.Event) {
+			if e.Step == "app" && e.Done != nil && !done {
+				done = true
+				change(t, source)
+			}
+		}
+		if _, err := r.build(t.Context()); err == nil || !strings.Contains(err.Error(), "changed while the store was being built") || !strings.Contains(err.Error(), "build again") {
+			t.Errorf("%s: the build ended with %v", name, err)
 		}
 	}
 }
@@ -350,7 +441,7 @@ func TestConcurrentBuildsShareACache(t *testing.T) {
 		r := newRun(t, source, options{cache: cache})
 		wg.Go(func() {
 			var err error
-			if _, got[i], err = r.build(t.Context()); err != nil {
+			if got[i], err = r.build(t.Context()); err != nil {
 				t.Errorf("build %d: %v", i, err)
 			}
 		})
@@ -360,9 +451,9 @@ func TestConcurrentBuildsShareACache(t *testing.T) {
 		sameLayers(t, fmt.Sprintf("build %d", i), got[0], got[i])
 	}
 	last := newRun(t, source, options{cache: cache})
-	_, layers := last.all(t)
+	layers := last.all(t)
 	sameLayers(t, "after them", got[0], layers)
-	if got := last.reused(t); len(got) != 3 {
+	if got := last.reused(t); len(got) != 4 {
 		t.Errorf("the build after them took only %v from the cache", got)
 	}
 	if half := glob(t, filepath.Join(cache, "blobs/sha256/.*")); len(half) > 0 {
@@ -375,9 +466,9 @@ func TestCompressionIsPartOfTheKey(t *testing.T) {
 	needTools(t)
 	t.Parallel()
 	source, cache := sample(t), filepath.Join(t.TempDir(), "cache")
-	_, zstd := newRun(t, source, options{cache: cache}).all(t)
+	zstd := newRun(t, source, options{cache: cache}).all(t)
 	r := newRun(t, source, options{cache: cache, comp: layer.Gzip})
-	_, gzip := r.all(t)
+	gzip := r.all(t)
 	for name := range zstd {
 		if gzip[name].MediaType != layer.MediaTypeGzip || gzip[name].DiffID != zstd[name].DiffID {
 			t.Errorf("layer %s with gzip: %+v, with zstd: %+v", name, gzip[name], zstd[name])

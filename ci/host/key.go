@@ -3,8 +3,6 @@ package host
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,25 +11,26 @@ import (
 	"maps"
 	"os"
 	"os/exec"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/bmatcuk/doublestar/v4"
 
 	"github.com/magecloudkit/pipeline/ci/build"
 	"github.com/magecloudkit/pipeline/ci/layer"
 )
 
 // keyVersion changes when what a step leaves for the same inputs changes.
-const keyVersion = 1
+const keyVersion = 2
 
 // Key names what a step's layers are made from: its commands, the tools that run
 // them, the keys of the steps that it builds on and the files that decide its
 // output. It is empty for a step that says nothing about reuse, or that builds on
 // such a step.
 func (r *Runner) Key(ctx context.Context, step build.Step, tree string) (string, error) {
+	return r.key(ctx, step, hashed(tree))
+}
+
+func (r *Runner) key(ctx context.Context, step build.Step, from files) (string, error) {
 	if step.Reuse == nil {
 		return "", nil
 	}
@@ -45,7 +44,7 @@ func (r *Runner) Key(ctx context.Context, step build.Step, tree string) (string,
 		Compression layer.Compression
 		Tools       string
 		Of          []string
-		Files       []*fileKey
+		Files       listing
 	}{Version: keyVersion, Step: step, Compression: r.Compression, Tools: tools}
 	for _, name := range step.Reuse.Of {
 		res, err := r.Result(name)
@@ -58,9 +57,11 @@ func (r *Runner) Key(ctx context.Context, step build.Step, tree string) (string,
 		k.Of = append(k.Of, res.Key)
 	}
 	if !empties(step.Reuse.Files) {
-		if k.Files, err = hashFiles(tree, step.Reuse.Files); err != nil {
+		found, err := from.pick(step.Reuse.Files)
+		if err != nil {
 			return "", &StepError{Step: step.Name, Cause: err.Error()}
 		}
+		k.Files = append(listing{}, found...)
 	}
 	// Which files were looked for does not matter, but what was found.
 	k.Step.Overlay, k.Step.Reuse = nil, nil
@@ -68,8 +69,7 @@ func (r *Runner) Key(ctx context.Context, step build.Step, tree string) (string,
 	if err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256(raw)
-	return hex.EncodeToString(sum[:]), nil
+	return hexSum(raw), nil
 }
 
 func empties(f build.Files) bool { return len(f.Include) == 0 && len(f.Exclude) == 0 }
@@ -98,101 +98,6 @@ func (r *Runner) Tools(ctx context.Context) (string, error) {
 		}
 	})
 	return r.toolsText, r.toolsErr
-}
-
-type fileKey struct{ Path, Kind, Sum string }
-
-// hashFiles lists the selected files of a tree with what of them matters: their
-// content, or a link's target, and whether they may be executed.
-func hashFiles(root string, sel build.Files) ([]*fileKey, error) {
-	var keys []*fileKey
-	err := parallel(func(do func(func() error)) error {
-		return walk(root, sel, func(p string, d fs.DirEntry) error {
-			if d.IsDir() {
-				return nil
-			}
-			k := &fileKey{Path: p}
-			keys = append(keys, k)
-			do(func() error { return k.read(root, d) })
-			return nil
-		})
-	})
-	return keys, err
-}
-
-func (k *fileKey) read(root string, d fs.DirEntry) (err error) {
-	full := filepath.Join(root, filepath.FromSlash(k.Path))
-	if d.Type() == fs.ModeSymlink {
-		k.Kind = "link"
-		k.Sum, err = os.Readlink(full)
-		return err
-	}
-	f, err := os.Open(full)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return err
-	}
-	st, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	k.Kind, k.Sum = "file", hex.EncodeToString(h.Sum(nil))
-	if st.Mode()&0o111 != 0 {
-		k.Kind = "program"
-	}
-	return nil
-}
-
-// walk calls fn for every selected file and link of a tree, and for the
-// directories on the way, in lexical order.
-func walk(root string, sel build.Files, fn func(string, fs.DirEntry) error) error {
-	return fs.WalkDir(os.DirFS(root), ".", func(p string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if p == "." {
-			return nil
-		}
-		if matchesAny(sel.Exclude, p) {
-			if d.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		if len(sel.Include) > 0 && !matchesAny(sel.Include, p) {
-			if d.IsDir() && !leadsTo(sel.Include, p) {
-				return fs.SkipDir
-			}
-			if !d.IsDir() {
-				return nil
-			}
-		}
-		return fn(p, d)
-	})
-}
-
-func matchesAny(patterns []string, p string) bool {
-	return slices.ContainsFunc(patterns, func(pat string) bool { return doublestar.MatchUnvalidated(pat, p) })
-}
-
-// leadsTo says whether a pattern can match something below directory dir.
-func leadsTo(patterns []string, dir string) bool {
-	parts := strings.Split(dir, "/")
-	return slices.ContainsFunc(patterns, func(pat string) bool {
-		for i, seg := range strings.Split(pat, "/") {
-			if seg == "**" || i == len(parts) {
-				return true
-			}
-			if ok, err := path.Match(seg, parts[i]); err != nil || !ok {
-				return false
-			}
-		}
-		return false
-	})
 }
 
 // Result reads what a step of this build left.

@@ -102,7 +102,7 @@ func TestPatches(t *testing.T) {
 			source := sample(t)
 			c.change(t, source)
 			r := newRun(t, source, options{})
-			tree, err := r.Install(t.Context())
+			err := r.Install(t.Context())
 			if c.fails != nil {
 				var failed *host.StepError
 				if !errors.As(err, &failed) || failed.Step != "composer" {
@@ -118,6 +118,8 @@ func TestPatches(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%v\n%s", err, r.printed())
 			}
+			tree, err := r.Tree(t.Context())
+			must(t, err)
 			res, err := r.Runner.Result("composer")
 			must(t, err)
 			got := r.entries(t, res.Layers[0])["var/www/html/"+patchedFile].content

@@ -156,32 +156,46 @@ func newRun(t testing.TB, source string, o options) *run {
 	return r
 }
 
-// all runs the whole build and returns the installed store and the images' layers by name.
-func (r *run) all(t testing.TB) (tree string, layers map[string]layer.Descriptor) {
+// all runs the whole build and returns the images' layers by name.
+func (r *run) all(t testing.TB) map[string]layer.Descriptor {
 	t.Helper()
-	tree, layers, err := r.build(t.Context())
+	layers, err := r.build(t.Context())
 	if err != nil {
 		t.Fatalf("the build failed: %v\n%s", err, r.printed())
 	}
-	return tree, layers
+	return layers
 }
 
-func (r *run) build(ctx context.Context) (tree string, layers map[string]layer.Descriptor, err error) {
-	if tree, err = r.Install(ctx); err != nil {
-		return "", nil, err
+func (r *run) build(ctx context.Context) (map[string]layer.Descriptor, error) {
+	if err := r.Install(ctx); err != nil {
+		return nil, err
 	}
-	if err := r.Precompile(ctx, tree); err != nil {
-		return "", nil, err
+	if err := r.Precompile(ctx); err != nil {
+		return nil, err
 	}
 	list, err := r.Layers()
 	if err != nil {
-		return "", nil, err
+		return nil, err
 	}
-	layers = map[string]layer.Descriptor{}
+	layers := map[string]layer.Descriptor{}
 	for _, l := range list {
 		layers[l.Name] = l
 	}
-	return tree, layers, nil
+	return layers, nil
+}
+
+// trees are the directories that the build has made trees in, by name.
+func (r *run) trees(t testing.TB) []string {
+	t.Helper()
+	list, err := os.ReadDir(r.Work)
+	must(t, err)
+	var out []string
+	for _, d := range list {
+		if d.Name() != "results" && d.Name() != "facts" {
+			out = append(out, d.Name())
+		}
+	}
+	return out
 }
 
 // reused are the steps whose layers were taken from the cache.

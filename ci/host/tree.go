@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -22,26 +23,55 @@ func copyFiles(src, dst string, sel build.Files) error {
 	return transfer(src, dst, sel, func(string, fs.DirEntry) (placing, error) { return copyFile, nil })
 }
 
-// copyStore copies the selected files of a store. A link in it must not lead out
-// of it: on this machine a build would find what is there, and the image, or
-// another machine, would not.
-func copyStore(src, dst string, sel build.Files) error {
-	return transfer(src, dst, sel, func(p string, d fs.DirEntry) (placing, error) {
-		if d.Type() != fs.ModeSymlink {
-			return copyFile, nil
+// copyStore copies the selected files of a store, of which want says what they
+// held when a step's key was made of them: what is built must be what its key names.
+// A link in it must not lead out of the store: on this machine a build would find
+// what is there, and the image, or another machine, would not.
+func copyStore(src, dst string, sel build.Files, want listing) error {
+	var seen atomic.Int64
+	changed := func(p string) error {
+		return fmt.Errorf("%s changed while the store was being built: let nothing write to %s, and build again", p, src)
+	}
+	err := transfer(src, dst, sel, func(p string, d fs.DirEntry) (placing, error) {
+		k := want.find(p)
+		if k == nil {
+			return nil, changed(p)
 		}
-		target, err := os.Readlink(filepath.Join(src, filepath.FromSlash(p)))
-		if err == nil && (filepath.IsAbs(target) || !filepath.IsLocal(filepath.Join(filepath.Dir(filepath.FromSlash(p)), target))) {
-			err = fmt.Errorf("%s is a link that leads out of the store, to %s: put a copy in its place, or make it a composer package", p, target)
+		seen.Add(1)
+		if d.Type() == fs.ModeSymlink {
+			target, err := os.Readlink(filepath.Join(src, filepath.FromSlash(p)))
+			if err == nil && (filepath.IsAbs(target) || !filepath.IsLocal(filepath.Join(filepath.Dir(filepath.FromSlash(p)), target))) {
+				err = fmt.Errorf("%s is a link that leads out of the store, to %s: put a copy in its place, or make it a composer package", p, target)
+			}
+			if err == nil && (k.Kind != "link" || k.Sum != target) {
+				err = changed(p)
+			}
+			return nil, err
 		}
-		return nil, err
+		return func(from, to string) error {
+			is := fileKey{Path: p}
+			if err := is.copy(from, to); err != nil {
+				return err
+			}
+			if is != *k {
+				return changed(p)
+			}
+			return nil
+		}, nil
 	})
+	if err == nil && seen.Load() < int64(len(want)) {
+		err = changed("a file")
+	}
+	if err != nil {
+		return fmt.Errorf("reading the store: %w", err)
+	}
+	return nil
 }
 
-// clone makes a second tree of src at once: files are hard links, except those
-// that commands of a build write in place, which are copied.
-func clone(src, dst string, writable build.Files) error {
-	return transfer(src, dst, build.Files{}, func(p string, _ fs.DirEntry) (placing, error) {
+// clone makes a second tree of src, or of a part of it, at once: files are hard
+// links, except those that commands of a build write in place, which are copied.
+func clone(src, dst string, part, writable build.Files) error {
+	return transfer(src, dst, part, func(p string, _ fs.DirEntry) (placing, error) {
 		if matchesAny(writable.Include, p) {
 			return copyFile, nil
 		}
@@ -159,7 +189,10 @@ func place(from, to string, d fs.DirEntry, file placing) error {
 	return fmt.Errorf("%s is neither a file, a directory nor a link, and cannot be a part of a build: remove it", from)
 }
 
-func copyFile(from, to string) error {
+func copyFile(from, to string) error { return copyFileTo(from, to, nil) }
+
+// copyFileTo copies a file, and shows also what it copies.
+func copyFileTo(from, to string, also io.Writer) error {
 	in, err := os.Open(from)
 	if err != nil {
 		return err
@@ -177,7 +210,11 @@ func copyFile(from, to string) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(out, in) // copies inside the kernel where the file system can
+	if also == nil {
+		_, err = io.Copy(out, in) // copies inside the kernel where the file system can
+	} else {
+		_, err = io.Copy(io.MultiWriter(out, also), in)
+	}
 	if cerr := out.Close(); err == nil {
 		err = cerr
 	}

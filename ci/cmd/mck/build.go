@@ -39,7 +39,10 @@ func newComposerCommand(e *env) *cobra.Command {
 	return verb(e, "composer", cobra.NoArgs, func(cmd *cobra.Command, e *env, s *verbs.Steps, _ []string) error {
 		b := builder{e, *s}
 		return b.withJob(cmd.Context(), nil, func(ctx context.Context, j *host.Job, _ *store.Store) error {
-			tree, err := j.Install(ctx)
+			if err := j.Install(ctx); err != nil {
+				return err
+			}
+			tree, err := j.Tree(ctx)
 			if err != nil {
 				return err
 			}
@@ -56,11 +59,11 @@ func newPrecompileCommand(e *env) *cobra.Command {
 			return err
 		}
 		return b.withJob(cmd.Context(), nil, func(ctx context.Context, j *host.Job, _ *store.Store) error {
-			tree, err := precompiled(ctx, j)
-			if err != nil {
+			if err := precompiled(ctx, j); err != nil {
 				return err
 			}
-			if err := j.Complete(ctx, tree, r); err != nil {
+			tree, err := j.Complete(ctx, r)
+			if err != nil {
 				return err
 			}
 			return b.export(tree)
@@ -69,11 +72,11 @@ func newPrecompileCommand(e *env) *cobra.Command {
 }
 
 // precompiled installs and compiles the store.
-func precompiled(ctx context.Context, j *host.Job) (tree string, err error) {
-	if tree, err = j.Install(ctx); err != nil {
-		return "", err
+func precompiled(ctx context.Context, j *host.Job) error {
+	if err := j.Install(ctx); err != nil {
+		return err
 	}
-	return tree, j.Precompile(ctx, tree)
+	return j.Precompile(ctx)
 }
 
 func newBuildCommand(e *env) *cobra.Command {
@@ -114,7 +117,10 @@ func buildStore(ctx context.Context, e *env, s *verbs.Build) (done documents.Bui
 		return done, err
 	}
 	err = b.withJob(ctx, bases.open, func(ctx context.Context, j *host.Job, st *store.Store) error {
-		tree, err := precompiled(ctx, j)
+		if err := precompiled(ctx, j); err != nil {
+			return err
+		}
+		facts, err := j.Facts(ctx)
 		if err != nil {
 			return err
 		}
@@ -124,13 +130,13 @@ func buildStore(ctx context.Context, e *env, s *verbs.Build) (done documents.Bui
 		}
 		var images []host.Assembled
 		for i, platform := range s.Platforms {
-			some, err := j.Runner.Images(ctx, tree, r, platform, layers, bases.opened[i])
+			some, err := j.Runner.Images(ctx, facts, r, platform, layers, bases.opened[i])
 			if err != nil {
 				return err
 			}
 			images = append(images, some...)
 		}
-		found, err := j.Runner.SearchSecrets(ctx, tree, images, j.Plan.Allowed)
+		found, err := j.Runner.SearchSecrets(ctx, facts, images, j.Plan.Allowed)
 		if err != nil {
 			return err
 		}

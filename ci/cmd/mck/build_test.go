@@ -434,7 +434,7 @@ func TestResultsInsideTheStore(t *testing.T) {
 		return layers
 	}
 	first := build()
-	first["reused"] = " composer compile static"
+	first["reused"] = " composer app compile static"
 	for _, args := range [][]string{nil, {"--out", "."}, {"--out", "."}} {
 		if args != nil {
 			noError(t, os.RemoveAll("out")) // not the results' place anymore, but a part of the store

@@ -51,7 +51,7 @@ func TestInspect(t *testing.T) {
 		}
 		im := found[0]
 		if im.Name != "magento2" || im.Build != "302" || im.Against == nil || im.Against.Build != "301" || len(im.Against.Added) != 1 ||
-			im.Against.Added[0].Path != "var/www/html/app/code/Acme/Greeting/new.txt" || strings.Join(im.Against.Layers, " ") != "app release" {
+			im.Against.Added[0].Path != "var/www/html/app/code/Acme/Greeting/new.txt" || strings.Join(im.Against.Layers, " ") != "app-code release" {
 			t.Errorf("inspect %v: %+v", args, im.Against)
 		}
 	}

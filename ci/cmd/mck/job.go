@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -140,8 +141,8 @@ func (b *builder) withJob(ctx context.Context, more more, fn func(context.Contex
 		Parallel: cpus,
 	}
 	if s.ThemesOpen(b.Themes) {
-		j.Replan = func(tree string) (build.Plan, error) {
-			installed, err := s.WithInstalled(os.DirFS(tree))
+		j.Replan = func(packages fs.FS) (build.Plan, error) {
+			installed, err := s.WithInstalled(packages)
 			if err != nil {
 				return build.Plan{}, err
 			}

@@ -88,12 +88,13 @@ func TestStepsMakeTheImagesOfMck(t *testing.T) {
 		Runner: &host.Runner{Environ: os.Environ(), Results: filepath.Join(work, "results"), Now: time.Now},
 		Plan:   plan, Source: source, Work: work, Parallel: 2,
 	}
-	tree, err := job.Install(ctx)
+	must(t, job.Install(ctx))
+	must(t, job.Precompile(ctx))
+	facts, err := job.Facts(ctx)
 	must(t, err)
-	must(t, job.Precompile(ctx, tree))
 	layers, err := job.Layers()
 	must(t, err)
-	wanted, err := job.Runner.Images(ctx, tree, release, "linux/amd64", layers, bases)
+	wanted, err := job.Runner.Images(ctx, facts, release, "linux/amd64", layers, bases)
 	must(t, err)
 
 	dir := t.TempDir()
@@ -168,9 +169,10 @@ func TestBaseOrigin(t *testing.T) {
 		Runner: &host.Runner{Environ: os.Environ(), Results: filepath.Join(work, "results"), Now: time.Now},
 		Plan:   plan, Source: source, Work: work, Parallel: 2,
 	}
-	tree, err := job.Install(t.Context())
+	must(t, job.Install(t.Context()))
+	must(t, job.Precompile(t.Context()))
+	tree, err := job.Facts(t.Context())
 	must(t, err)
-	must(t, job.Precompile(t.Context(), tree))
 	out := filepath.Join(work, "out")
 	name, digest := "docker.io/library/php:8.3-fpm-bookworm", "sha256:"+strings.Repeat("a", 64)
 	must(t, run(t.Context(), []string{"images", "--tree", tree, "--results", filepath.Join(work, "images"), "--earlier", job.Runner.Results, "--out", out,

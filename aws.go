@@ -197,6 +197,9 @@ func (m *Magecloudkit) word(ctx context.Context, c *call) (string, error) {
 
 // built is do with the images of a build, which it makes first.
 func (m *Magecloudkit) built(ctx context.Context, c *call, build func(context.Context) (*Build, error)) (string, error) {
+	if c.args[0] != "push" { // who looks at images need not run them
+		m.RunBuilt = false
+	}
 	ctr, err := m.mck(ctx)
 	if err != nil {
 		return "", err
@@ -216,7 +219,7 @@ func (m *Magecloudkit) built(ctx context.Context, c *call, build func(context.Co
 		return "", err
 	}
 	c.text("images", "/images")
-	if c.args[0] == "push" { // no container can run them as the machine can
+	if c.args[0] == "push" { // build has run them
 		c.text("smoke", "false")
 	}
 	return c.in(ctr.WithMountedDirectory("/images", b.Export())).Stdout(ctx)

@@ -74,6 +74,9 @@ func (r Magecloudkit) MarshalJSON() ([]byte, error) {
 		Locales             []string
 		Themes              []string
 		Shards              string
+		RunBuilt            bool
+		MariadbImage        string
+		RedisImage          string
 		AwsRegion           string
 		AwsAccessKeyId      *dagger.Secret
 		AwsSecretAccessKey  *dagger.Secret
@@ -98,6 +101,9 @@ func (r Magecloudkit) MarshalJSON() ([]byte, error) {
 	concrete.Locales = r.Locales
 	concrete.Themes = r.Themes
 	concrete.Shards = r.Shards
+	concrete.RunBuilt = r.RunBuilt
+	concrete.MariadbImage = r.MariadbImage
+	concrete.RedisImage = r.RedisImage
 	concrete.AwsRegion = r.AwsRegion
 	concrete.AwsAccessKeyId = r.AwsAccessKeyId
 	concrete.AwsSecretAccessKey = r.AwsSecretAccessKey
@@ -126,6 +132,9 @@ func (r *Magecloudkit) UnmarshalJSON(bs []byte) error {
 		Locales             []string
 		Themes              []string
 		Shards              string
+		RunBuilt            bool
+		MariadbImage        string
+		RedisImage          string
 		AwsRegion           string
 		AwsAccessKeyId      *dagger.Secret
 		AwsSecretAccessKey  *dagger.Secret
@@ -154,6 +163,9 @@ func (r *Magecloudkit) UnmarshalJSON(bs []byte) error {
 	r.Locales = concrete.Locales
 	r.Themes = concrete.Themes
 	r.Shards = concrete.Shards
+	r.RunBuilt = concrete.RunBuilt
+	r.MariadbImage = concrete.MariadbImage
+	r.RedisImage = concrete.RedisImage
 	r.AwsRegion = concrete.AwsRegion
 	r.AwsAccessKeyId = concrete.AwsAccessKeyId
 	r.AwsSecretAccessKey = concrete.AwsSecretAccessKey
@@ -180,6 +192,8 @@ func (r Build) MarshalJSON() ([]byte, error) {
 		Table          string
 		Archives       *dagger.Directory
 		Platform       dagger.Platform
+		MariadbImage   string
+		RedisImage     string
 	}
 	concrete.BuildNum = r.BuildNum
 	concrete.Revision = r.Revision
@@ -192,6 +206,8 @@ func (r Build) MarshalJSON() ([]byte, error) {
 	concrete.Table = r.Table
 	concrete.Archives = r.Archives
 	concrete.Platform = r.Platform
+	concrete.MariadbImage = r.MariadbImage
+	concrete.RedisImage = r.RedisImage
 	return json.Marshal(&concrete)
 }
 
@@ -208,6 +224,8 @@ func (r *Build) UnmarshalJSON(bs []byte) error {
 		Table          string
 		Archives       *dagger.Directory
 		Platform       dagger.Platform
+		MariadbImage   string
+		RedisImage     string
 	}
 	err := json.Unmarshal(bs, &concrete)
 	if err != nil {
@@ -224,6 +242,8 @@ func (r *Build) UnmarshalJSON(bs []byte) error {
 	r.Table = concrete.Table
 	r.Archives = concrete.Archives
 	r.Platform = concrete.Platform
+	r.MariadbImage = concrete.MariadbImage
+	r.RedisImage = concrete.RedisImage
 	return nil
 }
 
@@ -391,6 +411,20 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
 			}
 			return (*Build).Nginx(&parent), nil
+		case "Smoke":
+			var parent Build
+			err = json.Unmarshal(parentJSON, &parent)
+			if err != nil {
+				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
+			}
+			var asJson bool
+			if inputArgs["asJson"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["asJson"]), &asJson)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
+				}
+			}
+			return (*Build).Smoke(&parent, ctx, asJson)
 		case "Summary":
 			var parent Build
 			err = json.Unmarshal(parentJSON, &parent)
@@ -2927,6 +2961,27 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg compression", err))
 				}
 			}
+			var smoke bool
+			if inputArgs["smoke"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["smoke"]), &smoke)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg smoke", err))
+				}
+			}
+			var mariadbImage string
+			if inputArgs["mariadbImage"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["mariadbImage"]), &mariadbImage)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg mariadbImage", err))
+				}
+			}
+			var redisImage string
+			if inputArgs["redisImage"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["redisImage"]), &redisImage)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg redisImage", err))
+				}
+			}
 			var awsRegion string
 			if inputArgs["awsRegion"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["awsRegion"]), &awsRegion)
@@ -2997,7 +3052,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg awsCaBundle", err))
 				}
 			}
-			return New(source, composerAuth, magentoPublicKey, magentoPrivateKey, phpImage, nginxImage, baseRegistry, registryConfig, stripTests, locales, themes, shards, compression, awsRegion, awsAccessKeyId, awsSecretAccessKey, awsSessionToken, awsRoleArn, awsWebIdentityToken, awsEcrUrl, awsEndpointUrl, awsEndpoint, awsCaBundle)
+			return New(source, composerAuth, magentoPublicKey, magentoPrivateKey, phpImage, nginxImage, baseRegistry, registryConfig, stripTests, locales, themes, shards, compression, smoke, mariadbImage, redisImage, awsRegion, awsAccessKeyId, awsSecretAccessKey, awsSessionToken, awsRoleArn, awsWebIdentityToken, awsEcrUrl, awsEndpointUrl, awsEndpoint, awsCaBundle)
 		default:
 			return nil, fmt.Errorf("unknown function %s", fnName)
 		}

@@ -38,6 +38,10 @@ type Build struct {
 	Archives *dagger.Directory
 	// +private
 	Platform dagger.Platform
+	// +private
+	MariadbImage string
+	// +private
+	RedisImage string
 }
 
 // The magento2 image: php-fpm with the whole store.
@@ -148,7 +152,7 @@ func (p *planned) built(ctx context.Context, out *dagger.Directory, rel build.Re
 	if err := json.Unmarshal([]byte(raw), &images); err != nil {
 		return nil, fmt.Errorf("what the build says of its images cannot be read: %w", err)
 	}
-	b := &Build{BuildNum: rel.BuildNum, Revision: rel.Revision, PHP: p.version, MagentoVersion: p.store.MagentoVersion(), Archives: out, Platform: platform}
+	b := &Build{BuildNum: rel.BuildNum, Revision: rel.Revision, PHP: p.version, MagentoVersion: p.store.MagentoVersion(), Archives: out, Platform: platform, MariadbImage: p.MariadbImage, RedisImage: p.RedisImage}
 	b.Table = fmt.Sprintf("build %s of %s %s, PHP %s, revision %s\n%s", b.BuildNum, p.store.Edition(), b.MagentoVersion, b.PHP, cmp.Or(b.Revision, "unknown"), table)
 	fmt.Print(b.Table) // the CLI prints nothing of an object but its name
 	for _, im := range images {

@@ -57,6 +57,12 @@ type Magecloudkit struct {
 	// +private
 	Shards string
 	// +private
+	RunBuilt bool
+	// +private
+	MariadbImage string
+	// +private
+	RedisImage string
+	// +private
 	AwsRegion string
 	// +private
 	AwsAccessKeyId *dagger.Secret
@@ -145,6 +151,21 @@ func New(
 	// +default="zstd"
 	compression string,
 
+	// Run what was built as a shop, and ask whether it serves: a part of build and push. See build's function smoke.
+	//
+	// +default=true
+	smoke bool,
+
+	// Image with MariaDB, for that shop.
+	//
+	// +default="mariadb:10.6"
+	mariadbImage string,
+
+	// Image with Redis or Valkey, for that shop.
+	//
+	// +default="redis:7"
+	redisImage string,
+
 	// AWS region of the registry and the clusters, as us-east-1.
 	//
 	// +optional
@@ -223,6 +244,10 @@ func New(
 		Locales:     locales,
 		Themes:      themes,
 		Shards:      shards,
+
+		RunBuilt:     smoke,
+		MariadbImage: mariadbImage,
+		RedisImage:   redisImage,
 
 		AwsRegion:           awsRegion,
 		AwsAccessKeyId:      awsAccessKeyId,
@@ -322,7 +347,8 @@ func (m *Magecloudkit) Precompile(
 
 // Build the store's two images, magento2 (php-fpm) and nginx.
 //
-// When it succeeds, both exist.
+// When it succeeds, both exist and have served as a shop (--smoke=false, before
+// the function's name: without running them).
 //
 // What it returns can be used further: `build --build-num=1 magento terminal`,
 // `build --build-num=1 nginx up`, `build --build-num=1 export -o out`.
@@ -386,7 +412,14 @@ func (m *Magecloudkit) Build(
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	return p.assemble(ctx, done, bases, rel)
+	b, err := p.assemble(ctx, done, bases, rel)
+	if err != nil || !m.RunBuilt {
+		return b, err
+	}
+	if _, err := b.Smoke(ctx, false); err != nil {
+		return nil, err
+	}
+	return b, nil
 }
 
 // Make the magento2 image's base: PHP with the extensions that the store needs.

@@ -9,7 +9,8 @@ store-settings = $(call flag,--source,SOURCE) \
 	$(call flag,--compression,COMPRESSION) \
 	$(call flag,--php-image,PHP_IMAGE) \
 	$(call flag,--nginx-image,NGINX_IMAGE) \
-	$(call flag,--base-registry,BASE_REGISTRY)
+	$(call flag,--base-registry,BASE_REGISTRY) \
+	$(call flag,--smoke,MCK_SMOKE)
 
 aws-settings = $(call flag,--aws-region,AWS_REGION AWS_DEFAULT_REGION) \
 	$(call secret,--aws-access-key-id,AWS_ACCESS_KEY_ID) \

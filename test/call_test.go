@@ -65,7 +65,7 @@ func (o output) must(t *testing.T) output {
 
 // storeFlags are the command line's arguments for a store.
 func storeFlags(dir string) []string {
-	flags := []string{"--source=" + dir}
+	flags := []string{"--source=" + dir, "--smoke=false"} // the test of smoke runs what is built
 	if image := os.Getenv("MCK_E2E_PHP_IMAGE"); image != "" {
 		flags = append(flags, "--php-image="+image)
 	}
@@ -106,7 +106,7 @@ func storeParams(t *testing.T, dir *dagger.Directory) params {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := params{"source": id}
+	p := params{"source": id, "smoke": false}
 	if image := os.Getenv("MCK_E2E_PHP_IMAGE"); image != "" {
 		p["phpImage"] = image
 	}

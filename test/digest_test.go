@@ -62,7 +62,7 @@ func TestOneCommitOneDigest(t *testing.T) {
 		t.Fatal(err)
 	}
 	flags := []string{
-		"--source=" + sample, "--php-image=" + refs["magento2"], "--nginx-image=" + refs["nginx"], "--base-registry=tcp://" + address,
+		"--source=" + sample, "--smoke=false", "--php-image=" + refs["magento2"], "--nginx-image=" + refs["nginx"], "--base-registry=tcp://" + address,
 		"build", "--build-num=7", "--revision=" + strings.TrimSpace(string(head)), "--revision-time=" + strconv.Itoa(commitTime),
 	}
 	built := func() map[string]v1.Image {

@@ -43,9 +43,7 @@ var beyond = map[string]string{
 	"--no-cache":   "the engine keeps what earlier builds made",
 	"--cpus":       "a build may use all of the engine's",
 	"--follow":     "a function returns when it is done",
-	"--smoke":      "the images are run by this machine's own programs",
 
-	"MCK_SMOKE":        "the images are run by this machine's own programs",
 	"MCK_IMAGES":       "push builds the images itself",
 	"--image-platform": "inspect has the platform that it builds the images for",
 

@@ -53,7 +53,7 @@ type Push struct {
 	Create   bool     `env:"MCK_CREATE_REPOSITORIES" flag:"create" doc:"create the repositories that do not exist (ECR)"`
 	Attest   bool     `env:"MCK_ATTEST,default=true" flag:"attest" doc:"push a bill of materials (CycloneDX) and a provenance (SLSA) with each image, as OCI referrers"`
 	Jobs     int      `env:"MCK_PUSH_JOBS,default=4" flag:"jobs" doc:"blobs sent at the same time"`
-	Smoke    bool     `env:"MCK_SMOKE,default=true" flag:"smoke" dagger:"-" doc:"run the images as a shop before anything is sent, where this machine can, unless build has done so; given expressly, a machine that cannot fails the push"`
+	Smoke    bool     `env:"MCK_SMOKE,default=true" flag:"smoke" dagger:"^smoke" doc:"run the images as a shop before anything is sent, where this machine can, unless build has done so; given expressly, a machine that cannot fails the push"`
 	Vulnerabilities
 	JSON
 }

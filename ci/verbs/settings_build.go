@@ -48,7 +48,7 @@ type Build struct {
 	PHPBase      string   `flag:"php-base" dagger:"^phpImage" make:"PHP_IMAGE" doc:"base of image magento2; the official php-fpm image of the PHP that the store asks for (dagger), of this machine's (mck), if not set. dagger adds missing extensions, mck wants them there (dagger call php-base)"`
 	NginxBase    string   `flag:"nginx-base" default:"nginx:stable-bookworm" dagger:"^nginxImage" make:"NGINX_IMAGE" doc:"base of image nginx. mck also takes oci:DIR, oci-archive:FILE and scratch as bases"`
 	BaseRegistry string   `flag:"base-registry" dagger:"^baseRegistry" make:"BASE_REGISTRY" doc:"registry to look for the bases in before their own, as tcp://127.0.0.1:5000: a mirror, or one of this machine, which containers cannot reach by its name (make gives that one by itself)"`
-	Smoke        bool     `flag:"smoke" default:"true" dagger:"-" doc:"run the images as a shop and ask whether it serves, where this machine can (see 'mck smoke --help'); given expressly, a machine that cannot fails the build"`
+	Smoke        bool     `env:"MCK_SMOKE,default=true" flag:"smoke" dagger:"^smoke" doc:"run the images as a shop and ask whether it serves, on a host where it can (see 'mck smoke --help'); given expressly, a machine that cannot fails the build"`
 }
 
 // Smoke is the settings of smoke.

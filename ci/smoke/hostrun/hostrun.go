@@ -44,7 +44,7 @@ type runner struct {
 	search                           *http.Server
 	php, nginx                       *tree
 	phpProcess, nginxProcess         *process
-	read                             map[string]int // of each log
+	read                             positions
 }
 
 // Run starts everything, asks, and ends what it started. A shop that does not start is a report too. The error is an
@@ -53,24 +53,29 @@ func Run(ctx context.Context, o Options) (smoke.Report, error) {
 	if err := Available(); err != nil {
 		return smoke.Report{}, err
 	}
-	r := &runner{Options: o, dir: o.Work, read: map[string]int{}}
+	r := &runner{Options: o, dir: o.Work, read: positions{}}
 	defer r.end()
 	images := smoke.Images{Users: map[string]string{}, Static: map[string][]string{}, Content: map[string][]string{}}
 	var err error
-	if r.php, err = unpack(ctx, o.Layouts, build.Magento, filepath.Join(o.Work, build.Magento), &images); err != nil {
+	if r.php, r.nginx, err = unpackBoth(ctx, o.Layouts, o.Work, &images); err != nil {
 		return smoke.Report{}, err
 	}
-	if r.nginx, err = unpack(ctx, o.Layouts, build.Nginx, filepath.Join(o.Work, build.Nginx), &images); err != nil {
-		return smoke.Report{}, err
-	}
-	if err := r.php.describe(&images); err != nil {
-		return smoke.Report{}, err
-	}
-	images.Files = os.DirFS(filepath.Join(r.nginx.dir, appRoot, "pub/static"))
 	if err := r.services(ctx); err != nil {
 		return smoke.Report{}, err
 	}
 	return r.ask(ctx, images)
+}
+
+// unpackBoth lays out both images, and reads what they say of themselves.
+func unpackBoth(ctx context.Context, layouts, work string, images *smoke.Images) (php, nginx *tree, err error) {
+	if php, err = unpack(ctx, layouts, build.Magento, filepath.Join(work, build.Magento), images); err != nil {
+		return nil, nil, err
+	}
+	if nginx, err = unpack(ctx, layouts, build.Nginx, filepath.Join(work, build.Nginx), images); err != nil {
+		return nil, nil, err
+	}
+	images.Files = os.DirFS(filepath.Join(nginx.dir, appRoot, "pub/static"))
+	return php, nginx, php.describe(images)
 }
 
 // ask installs the shop, starts it, and asks.
@@ -229,7 +234,7 @@ var seed string
 
 // seed puts a category and a product into a fresh Magento.
 func (r *runner) seed(ctx context.Context, volumes map[string]string) error {
-	code := strings.TrimPrefix(seed, "<?php")
+	code := Seed()
 	cmd, err := r.container(ctx, r.php, volumes, false, append(slices.Clone(r.php.config.Entrypoint), "php", "-r", code), r.environment()...)
 	if err != nil {
 		return err
@@ -287,14 +292,21 @@ func (r *runner) up(ctx context.Context) error {
 func (r *runner) newLines() []string {
 	logs := []string{filepath.Join(r.dir, build.Magento+".log"), filepath.Join(r.dir, build.Nginx+".log")}
 	own, _ := filepath.Glob(filepath.Join(r.dir, "volumes/var/log/*.log")) // the pattern is right
-	var out []string
-	for _, name := range append(logs, own...) {
+	return r.read.lines(append(logs, own...))
+}
+
+// positions are up to where log files have been read.
+type positions map[string]int
+
+// lines are those that files have got since the last call.
+func (p positions) lines(files []string) (out []string) {
+	for _, name := range files {
 		raw, err := os.ReadFile(name)
-		if err != nil || len(raw) <= r.read[name] {
+		if err != nil || len(raw) <= p[name] {
 			continue
 		}
-		out = append(out, strings.Split(strings.TrimSpace(string(raw[r.read[name]:])), "\n")...)
-		r.read[name] = len(raw)
+		out = append(out, strings.Split(strings.TrimSpace(string(raw[p[name]:])), "\n")...)
+		p[name] = len(raw)
 	}
 	return out
 }

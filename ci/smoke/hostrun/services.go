@@ -98,8 +98,12 @@ func (r *runner) services(ctx context.Context) error {
 
 // keys counts the keys of the databases of Redis.
 func (r *runner) keys(ctx context.Context) (map[string]int, error) {
+	return keysAt(ctx, "127.0.0.1:"+r.redis)
+}
+
+func keysAt(ctx context.Context, address string) (map[string]int, error) {
 	var d net.Dialer
-	c, err := d.DialContext(ctx, "tcp", "127.0.0.1:"+r.redis)
+	c, err := d.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}

@@ -71,7 +71,12 @@ func unpack(ctx context.Context, layouts, name, dir string, into *smoke.Images) 
 	if err != nil {
 		return nil, err
 	}
+	// Of the bases nothing is run here, and what distributions have in /dev cannot be unpacked.
+	own := slices.IndexFunc(described.Layers, func(l image.LayerSummary) bool { return l.Name == build.ConfigPrefix+name })
 	for i, l := range layers {
+		if i < own {
+			continue
+		}
 		if described.Layers[i].Name != "" && build.IsStatic(described.Layers[i].Name) {
 			into.Static[name] = append(into.Static[name], described.Layers[i].Digest)
 		}

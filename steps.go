@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 
@@ -152,8 +155,10 @@ func (p *planned) extended(ctx context.Context, image *dagger.Container) (*dagge
 	if err != nil {
 		return nil, err
 	}
-	return ctr.WithNewFile(mckDir+"/extensions.sh", script).
-		WithExec([]string{stepBin, "extensions", "--results", mckDir + "/extensions", "--compression", p.Compression, "--", "sh", mckDir + "/extensions.sh"}), nil
+	if ctr, err = withText(ctr, mckDir+"/extensions.sh", []byte(script)); err != nil {
+		return nil, err
+	}
+	return ctr.WithExec([]string{stepBin, "extensions", "--results", mckDir + "/extensions", "--compression", p.Compression, "--", "sh", mckDir + "/extensions.sh"}), nil
 }
 
 // credentials puts composer's secrets together as one, and says for which hosts
@@ -344,7 +349,7 @@ func (p *planned) builder(ctx context.Context) (*dagger.Container, error) {
 		WithExec([]string{"sh", "-euc", `
 missing=
 for program in git unzip patch; do command -v "$program" >/dev/null || missing="$missing $program"; done
-[ -z "$missing" ] || { apt-get update; apt-get install -y --no-install-recommends $missing; rm -rf /var/lib/apt/lists/*; }`}), nil
+[ -z "$missing" ] || { apt-get -qq update; apt-get -qq install -y --no-install-recommends $missing >/dev/null; rm -rf /var/lib/apt/lists/*; }`}), nil
 }
 
 // tool compiles one of the pipeline's own programs from the given parts of its
@@ -366,10 +371,25 @@ func tool(name string, platform dagger.Platform, parts ...string) *dagger.File {
 		File("/out/" + name)
 }
 
+// withJSON gives a container a file that says v.
 func withJSON(ctr *dagger.Container, file string, v any) (*dagger.Container, error) {
 	raw, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return nil, err
 	}
-	return ctr.WithNewFile(file, string(raw)), nil
+	return withText(ctr, file, raw)
+}
+
+// withText gives a container a file. Its content is handed over in one of the
+// module's own, since the engine's log has all of what WithNewFile is given.
+func withText(ctr *dagger.Container, file string, content []byte) (*dagger.Container, error) {
+	sum := sha256.Sum256(content)
+	own := filepath.Join("given", hex.EncodeToString(sum[:8])+filepath.Ext(file))
+	if err := os.MkdirAll(filepath.Dir(own), 0o755); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(own, content, 0o644); err != nil {
+		return nil, err
+	}
+	return ctr.WithFile(file, dag.CurrentModule().WorkdirFile(own)), nil
 }

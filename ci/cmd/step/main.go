@@ -171,13 +171,24 @@ func extensions(ctx context.Context, r *host.Runner, command []string) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("installing PHP extensions: `%s`: %w", strings.Join(command, " "), err)
+	if err := silently(ctx, command); err != nil {
+		return fmt.Errorf("installing PHP extensions: %w", err)
 	}
 	_, err = layer.PackChangedFile(ctx, build.LayerExtensions, "/", before, untouched, r.Compression, r.Results)
 	return err
+}
+
+// silently runs a command that says much of which nobody needs anything, unless it
+// fails: a compiler's thousands of lines.
+func silently(ctx context.Context, command []string) error {
+	const most = 100
+	out, err := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput()
+	if err == nil {
+		return nil
+	}
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	last := lines[max(0, len(lines)-most):]
+	return fmt.Errorf("`%s`: %w\n  its last lines:\n    %s", strings.Join(command, " "), err, strings.Join(last, "\n    "))
 }
 
 // base reads an image's base from its registry.

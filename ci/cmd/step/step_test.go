@@ -215,3 +215,14 @@ func TestErrors(t *testing.T) {
 		t.Errorf("a step that was stopped: %v", err)
 	}
 }
+
+// What compiling PHP's extensions prints is shown when it fails, and then its end.
+func TestSilently(t *testing.T) {
+	if err := silently(t.Context(), []string{"sh", "-c", "echo much; exit 0"}); err != nil {
+		t.Error(err)
+	}
+	err := silently(t.Context(), []string{"sh", "-c", "i=0; while [ $i -lt 150 ]; do echo said $i; i=$((i+1)); done; echo no compiler >&2; exit 3"})
+	if err == nil || !strings.Contains(err.Error(), "exit status 3") || !strings.HasSuffix(err.Error(), "\n    no compiler") || !strings.Contains(err.Error(), "    said 51\n") || strings.Contains(err.Error(), "said 50\n") {
+		t.Errorf("a command that failed: %v", err)
+	}
+}

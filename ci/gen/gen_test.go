@@ -36,13 +36,15 @@ var beyond = map[string]string{
 	"--report":  "every release writes its page, and the function report hands it out",
 	"--all":     "it is what rehearse does if nothing else is said",
 
-	"--out":        "a directory or an image is exported: export --path",
-	"--keep-tests": "the constructor says it the other way round: --strip-tests=false",
-	"--quiet":      "the engine shows what the commands print: dagger call --quiet, --silent",
-	"--cache-dir":  "the engine keeps what earlier builds made",
-	"--no-cache":   "the engine keeps what earlier builds made",
-	"--cpus":       "a build may use all of the engine's",
-	"--follow":     "a function returns when it is done",
+	"--out":           "a directory or an image is exported: export --path",
+	"--keep-tests":    "the constructor says it the other way round: --strip-tests=false",
+	"--quiet":         "the engine shows what the commands print: dagger call --quiet, --silent",
+	"--cache-dir":     "the engine keeps what earlier builds made",
+	"--no-cache":      "the engine keeps what earlier builds made",
+	"--cpus":          "a build may use all of the engine's",
+	"MCK_ENVIRONMENT": "a container does not see the caller's magecloudkit.yaml",
+
+	"--follow": "a function returns when it is done",
 
 	"MCK_IMAGES":       "push builds the images itself",
 	"--image-platform": "inspect has the platform that it builds the images for",

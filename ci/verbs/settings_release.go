@@ -9,6 +9,7 @@ import (
 // Target says what a verb of a release is about.
 type Target struct {
 	config.AWS
+	Environment  string   `env:"MCK_ENVIRONMENT" flag:"environment" dagger:"-" doc:"environment of magecloudkit.yaml whose settings count where nothing else is given; a word after the verb is one, too"`
 	Cluster      string   `env:"MCK_CLUSTER,required" or:"ECS_CLUSTER" flag:"cluster" doc:"ECS cluster"`
 	Services     []string `env:"MCK_SERVICES,required" or:"ECS_SERVICES" flag:"service" doc:"ECS services; the first one's revision runs one-off tasks"`
 	CronRules    []string `env:"MCK_CRON_RULES" flag:"cron-rule" doc:"EventBridge rules that run cron, NAME or BUS/NAME"`

@@ -25,7 +25,17 @@ func verb[S any](e *env, name string, args cobra.PositionalArgs, do func(cmd *co
 	_, own := v.Group()
 	cmd := &cobra.Command{Use: strings.TrimSpace(own + " " + v.Args.Usage), Short: v.Short, Long: v.Long, Args: cobra.ArbitraryArgs}
 	load := bindSettings(cmd, e, s)
+	placed := v.Args.Usage == "" && cmd.Flags().Lookup(environmentFlag) != nil
+	if placed {
+		cmd.Use += " [ENVIRONMENT]"
+	}
 	cmd.RunE = func(cmd *cobra.Command, words []string) error {
+		if placed && len(words) == 1 && !cmd.Flags().Changed(environmentFlag) { // mck deploy production
+			if err := cmd.Flags().Set(environmentFlag, words[0]); err != nil {
+				return err
+			}
+			words = nil
+		}
 		if err := together(usage(args)(cmd, words), load(cmd.Context())); err != nil {
 			return err
 		}
@@ -61,8 +71,37 @@ func bindSettings(cmd *cobra.Command, e *env, target any) func(context.Context) 
 			}
 			sources = append(sources, more)
 		}
-		return loadSettings(ctx, target, sources...)
+		place, err := placeOf(target, sources)
+		if err != nil {
+			return &exitError{exitUsage, err}
+		}
+		return loadSettings(ctx, target, append(sources, place)...)
 	}
+}
+
+// environmentFlag names an environment of magecloudkit.yaml.
+const environmentFlag = "environment"
+
+// placeOf is the environment that the sources name, as one more of them; nil: they name none.
+func placeOf(target any, sources []config.Lookuper) (config.Lookuper, error) {
+	settings := config.Settings(target)
+	i := slices.IndexFunc(settings, func(s config.Setting) bool { return s.Flag == environmentFlag })
+	if i < 0 {
+		return nil, nil
+	}
+	name, ok := config.Chain(sources...).Lookup(settings[i].Name)
+	if !ok {
+		return nil, nil
+	}
+	var known []config.Setting
+	for _, v := range verbs.All() {
+		known = append(known, config.Settings(v.Settings)...)
+	}
+	places, err := config.ReadEnvironments(config.EnvironmentsFile, known)
+	if err != nil {
+		return nil, fmt.Errorf("environment %q: %w", name, err)
+	}
+	return places.Lookuper(name, target)
 }
 
 // loadSettings fills target, and looks whether AWS can be reached with that where it must be. All that is missing is in

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// An environment of magecloudkit.yaml says where; flags and variables say more than it does.
+func TestEnvironments(t *testing.T) {
+	aws := simulated(t)
+	t.Chdir(t.TempDir())
+	file := func(content string) { noError(t, os.WriteFile("magecloudkit.yaml", []byte(content), 0o644)) }
+	const good = `# Where the store runs.
+environments:
+  production:
+    cluster: production-app
+    service: [production-app, production-consumers]
+    cron-rule: production-cron
+    probe: [https://shop.example/]
+  staging:
+    cluster: staging-app
+    service: [staging-app]
+`
+	for _, c := range []struct {
+		name, file string
+		variables  map[string]string
+		args       []string
+		code       int
+		says       []string
+	}{
+		{"a word", good, nil, []string{"status", "production"}, 0, []string{"production-app", "production-consumers", "production-cron"}},
+		{"a flag", good, nil, []string{"status", "--environment", "production"}, 0, []string{"production-consumers"}},
+		{"a variable", good, map[string]string{"MCK_ENVIRONMENT": "production"}, []string{"status"}, 0, []string{"production-consumers"}},
+		{"a flag beside it", good, nil, []string{"status", "production", "--service", "production-app"}, 0, []string{"production-app"}},
+		{"a variable beside it", good, map[string]string{"MCK_CLUSTER": "elsewhere"}, []string{"status", "production"}, 1, []string{"elsewhere"}},
+		{"a verb with words of its own", good, nil, []string{"env", "list", "production"}, 0, []string{"MYSQL_HOST"}},
+		{"none of that name", good, nil, []string{"status", "prod"}, exitUsage, []string{`no environment "prod"`, "production, staging"}},
+		{"no file", "", nil, []string{"status", "production"}, exitUsage, []string{"magecloudkit.yaml", "an environment is named"}},
+		{"what is no setting", "environments: {production: {clster: a}}", nil, []string{"status", "production"}, exitUsage, []string{`magecloudkit.yaml:1: environment production: there is no setting "clster"`}},
+		{"a secret", "environments:\n  production:\n    aws-secret-access-key: hunter2", nil, []string{"status", "production"}, exitUsage, []string{`magecloudkit.yaml:3`, "a secret has none"}},
+		{"no YAML", "environments: [", nil, []string{"status", "production"}, exitUsage, []string{"magecloudkit.yaml"}},
+		{"two words", good, nil, []string{"status", "production", "staging"}, exitUsage, []string{"unknown command"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			noError(t, os.RemoveAll("magecloudkit.yaml"))
+			if c.file != "" {
+				file(c.file)
+			}
+			variables := map[string]string{}
+			for _, from := range []map[string]string{aws, c.variables} {
+				for k, v := range from {
+					variables[k] = v
+				}
+			}
+			code, out, errs := mck(t, variables, c.args...)
+			if code != c.code {
+				t.Errorf("%v = %d, want %d", c.args, code, c.code)
+			}
+			for _, want := range c.says {
+				if !strings.Contains(out+errs, want) {
+					t.Errorf("%v does not say %q:\n%s%s", c.args, want, out, errs)
+				}
+			}
+			if c.name == "a flag beside it" && strings.Contains(out, "consumers") {
+				t.Errorf("the flag does not win:\n%s", out)
+			}
+		})
+	}
+}

@@ -470,7 +470,7 @@ func (m *Magecloudkit) Deploy(
 	//
 	// +default="1m"
 	probeTimeout string,
-	// User:password of HTTP Basic authentication that the probes' hosts are sent.
+	// User:password that the probes' hosts are sent, as basic authentication.
 	//
 	// +optional
 	probeAuth *dagger.Secret,
@@ -790,7 +790,7 @@ func (m *Magecloudkit) Rollback(
 	//
 	// +default="1m"
 	probeTimeout string,
-	// User:password of HTTP Basic authentication that the probes' hosts are sent.
+	// User:password that the probes' hosts are sent, as basic authentication.
 	//
 	// +optional
 	probeAuth *dagger.Secret,
@@ -1131,7 +1131,7 @@ func (e *Environment) Set(
 	//
 	// +default="1m"
 	probeTimeout string,
-	// User:password of HTTP Basic authentication that the probes' hosts are sent.
+	// User:password that the probes' hosts are sent, as basic authentication.
 	//
 	// +optional
 	probeAuth *dagger.Secret,
@@ -1320,7 +1320,7 @@ func (e *Environment) Unset(
 	//
 	// +default="1m"
 	probeTimeout string,
-	// User:password of HTTP Basic authentication that the probes' hosts are sent.
+	// User:password that the probes' hosts are sent, as basic authentication.
 	//
 	// +optional
 	probeAuth *dagger.Secret,

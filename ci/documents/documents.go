@@ -46,6 +46,7 @@ func All() []Document {
 		{"audit", "The known vulnerabilities of what is in images", []string{"audit"}, vuln.Report{}},
 		{"cleanup-plan", "What could be deleted, and what is kept because of what", []string{"cleanup"}, cleanup.Plan{}},
 		{"cleanup", "What was deleted", []string{"cleanup --yes"}, cleanup.Result{}},
+		{"config", "What settings are set to, and by what", []string{"config"}, []Value{}},
 		{"version", "What this program was made of", []string{"version"}, Version{}},
 		{"failure", "Why a verb ended before it had anything of its own to print", []string{"every verb"}, Failure{}},
 	}
@@ -58,6 +59,16 @@ type Failure struct {
 	Verdict  string `json:"verdict"` // "usage" or "error"
 	ExitCode int    `json:"exitCode"`
 	Reason   string `json:"reason"`
+}
+
+// Value is what a setting is set to.
+type Value struct {
+	Setting string `json:"setting"`        // its variable
+	Flag    string `json:"flag,omitempty"` // that wins over it
+	Value   string `json:"value"`          // of a secret "set"
+	From    string `json:"from"`           // "MCK_CLUSTER", "--env-file", "magecloudkit.yaml", "default"; empty: it is not set
+	Secret  bool   `json:"secret"`
+	About   string `json:"about"`
 }
 
 // Version is what a program was made of.

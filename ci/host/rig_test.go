@@ -184,20 +184,6 @@ func (r *run) build(ctx context.Context) (map[string]layer.Descriptor, error) {
 	return layers, nil
 }
 
-// trees are the directories that the build has made trees in, by name.
-func (r *run) trees(t testing.TB) []string {
-	t.Helper()
-	list, err := os.ReadDir(r.Work)
-	must(t, err)
-	var out []string
-	for _, d := range list {
-		if d.Name() != "results" && d.Name() != "facts" {
-			out = append(out, d.Name())
-		}
-	}
-	return out
-}
-
 // reused are the steps whose layers were taken from the cache.
 func (r *run) reused(t testing.TB) []string {
 	t.Helper()

@@ -12,7 +12,7 @@ type Shop struct {
 	ProbeText    string        `env:"MCK_PROBE_TEXT" flag:"probe-text" doc:"text that the page of a probe must have"`
 	ProbeBuild   bool          `env:"MCK_PROBE_BUILD,default=true" flag:"probe-build" doc:"ask /REVISION.txt of a probe's host which build answers"`
 	ProbeTimeout time.Duration `env:"MCK_PROBE_TIMEOUT,default=1m" flag:"probe-timeout" doc:"for a probe to answer as it must"`
-	ProbeAuth    config.Secret `env:"MCK_PROBE_AUTH" doc:"user:password of HTTP Basic authentication that the probes' hosts are sent"`
+	ProbeAuth    config.Secret `env:"MCK_PROBE_AUTH" doc:"user:password that the probes' hosts are sent, as basic authentication"`
 }
 
 // TestListener is how the shop is asked before visitors are led to it, where ECS moves traffic.

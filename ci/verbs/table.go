@@ -350,6 +350,15 @@ behind. Time is simulated, and nothing outside is reached. Without --scenario an
 			Make: true,
 		},
 		{
+			Name: "config", Short: "Show what push, deploy and the verbs beside them are set to, and where each value comes from",
+			Long: `config shows the value of every setting that is a variable, and where it comes from:
+a variable, --env-file, magecloudkit.yaml, or the default. A flag wins over all of
+them. A secret's value is not shown.
+
+Exit codes: 0 shown; 2 usage or settings.`,
+			Settings: &Config{},
+		},
+		{
 			Name: "version", Short: "Print the version of this program, and what it was made of",
 			Settings: &Version{},
 		},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -66,5 +67,28 @@ environments:
 				t.Errorf("the flag does not win:\n%s", out)
 			}
 		})
+	}
+}
+
+// Each value is shown with where it comes from, and a secret's never.
+func TestConfig(t *testing.T) {
+	t.Chdir(t.TempDir())
+	noError(t, os.WriteFile("magecloudkit.yaml", []byte("environments: {production: {cluster: production-app, timeout: 6m}}"), 0o644))
+	noError(t, os.WriteFile(".env", []byte("AWS_REGION=eu-central-1\nMCK_TIMEOUT=7m\n"), 0o644))
+	variables := map[string]string{"CIRCLE_BUILD_NUM": "42", "AWS_SECRET_ACCESS_KEY": "hunter2", "MCK_CLUSTER": ""}
+	code, out, errs := mck(t, variables, "config", "production", "--env-file", ".env")
+	for _, want := range []string{
+		"MCK_CLUSTER +production-app +magecloudkit.yaml +--cluster", "MCK_TIMEOUT +7m +--env-file +--timeout", "AWS_REGION +eu-central-1 +--env-file",
+		"BUILD_NUM +42 +CIRCLE_BUILD_NUM +--build-num", "AWS_SECRET_ACCESS_KEY +set +AWS_SECRET_ACCESS_KEY", "MCK_MIGRATE +auto +default +--migrate",
+	} {
+		if code != 0 || !regexp.MustCompile(`(?m)^`+want).MatchString(out) {
+			t.Errorf("config = %d, without %q:\n%s%s", code, want, out, errs)
+		}
+	}
+	if strings.Contains(out, "MCK_SERVICES") {
+		t.Errorf("config shows what is not set:\n%s", out)
+	}
+	if _, out, _ := mck(t, variables, "config", "--all", "--json"); !strings.Contains(out, `"setting": "MCK_SERVICES"`) {
+		t.Errorf("config --all does not show what is not set:\n%s", out)
 	}
 }

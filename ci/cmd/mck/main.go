@@ -157,6 +157,7 @@ words, as the Dagger module's functions, with no container engine.
 		newDemoCommand(e),
 		newLegacyCommand(e),
 		newVersionCommand(e),
+		newConfigCommand(e),
 	)
 	return root
 }

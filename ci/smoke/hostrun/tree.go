@@ -54,7 +54,7 @@ func choose(dir string, into *smoke.Images) (v1.Image, error) {
 }
 
 // unpack lays out an image of the build in its own directory.
-func unpack(ctx context.Context, layouts, name, dir string, into *smoke.Images) (*tree, error) {
+func unpack(ctx context.Context, layouts, name, dir string, into *smoke.Images) (*tree, error) { //nolint:cyclop // layer after layer
 	im, err := choose(filepath.Join(layouts, name), into)
 	if err != nil {
 		return nil, err

@@ -70,6 +70,26 @@ func ReadEnvironments(file string, known []Setting) (*Environments, error) {
 	return e, errors.Join(wrong...)
 }
 
+// EnvironmentNames are the names in a file of environments whose last entry they are, so that one may be written below.
+func EnvironmentNames(raw []byte) ([]string, error) {
+	var root yaml.Node
+	if err := yaml.Unmarshal(raw, &root); err != nil {
+		return nil, err
+	}
+	if len(root.Content) != 1 || root.Content[0].Kind != yaml.MappingNode {
+		return nil, errors.New("there is no list of environments in it")
+	}
+	top := root.Content[0].Content // key, value, key, value
+	if n := len(top); n < 2 || top[n-2].Value != "environments" || top[n-1].Kind != yaml.MappingNode || top[n-1].Style&yaml.FlowStyle != 0 {
+		return nil, errors.New("its last entry is not environments, each on lines of its own: write the new one by hand")
+	}
+	var names []string
+	for i := 0; i < len(top[len(top)-1].Content); i += 2 {
+		names = append(names, top[len(top)-1].Content[i].Value)
+	}
+	return names, nil
+}
+
 // text is a value as an environment variable has it.
 func text(n yaml.Node) (string, bool) {
 	switch n.Kind {

@@ -46,6 +46,7 @@ func All() []Document {
 		{"audit", "The known vulnerabilities of what is in images", []string{"audit"}, vuln.Report{}},
 		{"cleanup-plan", "What could be deleted, and what is kept because of what", []string{"cleanup"}, cleanup.Plan{}},
 		{"cleanup", "What was deleted", []string{"cleanup --yes"}, cleanup.Result{}},
+		{"place", "What there is in a cluster", []string{"init"}, release.Place{}},
 		{"config", "What settings are set to, and by what", []string{"config"}, []Value{}},
 		{"version", "What this program was made of", []string{"version"}, Version{}},
 		{"failure", "Why a verb ended before it had anything of its own to print", []string{"every verb"}, Failure{}},

@@ -350,6 +350,19 @@ behind. Time is simulated, and nothing outside is reached. Without --scenario an
 			Make: true,
 		},
 		{
+			Name: "init", Short: "Write down what a running cluster is, in magecloudkit.yaml",
+			Long: `init reads the cluster: its services, the rules and schedules that run tasks in it, and
+adds an environment to magecloudkit.yaml of this directory, with comments. Nothing of
+AWS is changed.
+
+  mck init --cluster production-app
+  mck init --cluster staging-app --name staging
+  mck status staging
+
+Exit codes: 0 written; 2 usage or settings; 1 AWS could not be read.`,
+			Settings: &Init{},
+		},
+		{
 			Name: "config", Short: "Show what push, deploy and the verbs beside them are set to, and where each value comes from",
 			Long: `config shows the value of every setting that is a variable, and where it comes from:
 a variable, --env-file, magecloudkit.yaml, or the default. A flag wins over all of

@@ -92,3 +92,42 @@ func TestConfig(t *testing.T) {
 		t.Errorf("config --all does not show what is not set:\n%s", out)
 	}
 }
+
+// What init writes down of a cluster is what a release then finds, and a second environment is added to the first.
+func TestInit(t *testing.T) {
+	aws := simulated(t)
+	addSchedule(t, aws)
+	t.Chdir(t.TempDir())
+	code, out, errs := mck(t, aws, "init", "--cluster", "production-app", "--json")
+	if code != 0 || !strings.Contains(out, `"cluster": "production-app"`) {
+		t.Fatalf("init = %d\n%s%s", code, out, errs)
+	}
+	raw, err := os.ReadFile("magecloudkit.yaml")
+	noError(t, err)
+	for _, want := range []string{"region: us-east-1", "service: [production-app, production-consumers]", "cron-rule: [production-cron]", "schedule: [cron]"} {
+		if !strings.Contains(string(raw), want) {
+			t.Errorf("magecloudkit.yaml lacks %q:\n%s", want, raw)
+		}
+	}
+	if code, out, errs := mck(t, aws, "verify", "production", "--build-num", "299", "--downgrade"); code != 0 {
+		t.Errorf("verify production = %d\n%s%s", code, out, errs)
+	}
+	if code, _, errs := mck(t, aws, "init", "--cluster", "production-app"); code != exitUsage || !strings.Contains(errs, "has an environment production already") {
+		t.Errorf("init again = %d, %s", code, errs)
+	}
+	if code, _, errs := mck(t, aws, "init", "--cluster", "nowhere", "--name", "other"); code != 1 || !strings.Contains(errs, "no cluster nowhere") {
+		t.Errorf("init of a cluster that is not there = %d, %s", code, errs)
+	}
+	if code, _, errs := mck(t, aws, "init", "--cluster", "production-app", "--name", "copy"); code != 0 {
+		t.Errorf("init of a second one = %d, %s", code, errs)
+	}
+	for _, name := range []string{"production", "copy"} {
+		if code, out, errs := mck(t, aws, "status", name); code != 0 || !strings.Contains(out, "production-consumers") {
+			t.Errorf("status %s = %d\n%s%s", name, code, out, errs)
+		}
+	}
+	noError(t, os.WriteFile("magecloudkit.yaml", []byte("environments: {a: {}}\n"), 0o644))
+	if code, _, errs := mck(t, aws, "init", "--cluster", "production-app"); code != exitUsage || !strings.Contains(errs, "by hand") {
+		t.Errorf("init into a file of another form = %d, %s", code, errs)
+	}
+}

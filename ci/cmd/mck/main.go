@@ -158,6 +158,7 @@ words, as the Dagger module's functions, with no container engine.
 		newLegacyCommand(e),
 		newVersionCommand(e),
 		newConfigCommand(e),
+		newInitCommand(e),
 	)
 	return root
 }

@@ -534,6 +534,3 @@ func staticFiles(t *testing.T, nginx v1.Image) (plain, compressed content) {
 	}
 	return plain, compressed
 }
-
-// String keeps what a test prints of a file short.
-func (c content) String() string { return fmt.Sprintf("%s (%d bytes)", c.path, len(c.content)) }

@@ -31,23 +31,8 @@ type State struct {
 	Inode uint64 `json:"i"`
 }
 
-// SystemSkip are the patterns, relative to the root, of what package managers leave behind that no image should have, or
-// that differs from one run to the next, or that the container engine mounts: virtual file systems, temporary files, logs,
-// package lists and archives, ldconfig's auxiliary cache (it holds inode times; /etc/ld.so.cache, which holds none and which
-// the loader needs, is packed), Python's byte code (it holds the source's time), the locks and backups of dpkg, and PHP's
-// unpacked source. Single files that are mounted must be added by who mounted them.
-func SystemSkip() []string {
-	return []string{
-		"proc", "sys", "dev", "run", "tmp", "var/tmp", "var/run", "var/lock",
-		".dockerenv", "etc/hostname", "etc/hosts", "etc/resolv.conf", "etc/mtab",
-		"var/cache", "var/log", "var/lib/apt",
-		"var/lib/dpkg/*-old", "var/lib/dpkg/lock*", "var/lib/dpkg/triggers/Lock",
-		"usr/src", "usr/local/src", "**/__pycache__", "**/*.pyc", "root/.cache",
-	}
-}
-
-// Take records the state of the file system at root, without what skip matches (doublestar patterns relative to the root;
-// see SystemSkip) and without directories on which another file system is mounted.
+// Take records the state of the file system at root, without what skip matches (doublestar patterns relative to the root)
+// and without directories on which another file system is mounted.
 func Take(root string, skip []string) (Snapshot, error) {
 	m, err := newMatcher(skip)
 	if err != nil {

@@ -72,11 +72,14 @@ func install(tb testing.TB, root string) {
 	must(tb, os.WriteFile(at("tmp/build.log"), []byte("2"), 0o644))
 }
 
+// unpacked is what an installation leaves behind that belongs in no layer.
+var unpacked = []string{"tmp", "var/cache", "**/*.pyc"}
+
 func TestPackChanged(t *testing.T) {
 	old := syscall.Umask(0o022)
 	defer syscall.Umask(old)
 	root := rootfs(t)
-	taken, err := layer.Take(root, layer.SystemSkip())
+	taken, err := layer.Take(root, unpacked)
 	must(t, err)
 	// Kept by one process, used by another.
 	raw, err := json.Marshal(taken)
@@ -86,7 +89,7 @@ func TestPackChanged(t *testing.T) {
 
 	install(t, root)
 	var b bytes.Buffer
-	d, err := layer.PackChanged(t.Context(), "system", root, before, layer.SystemSkip(), layer.Zstd, &b)
+	d, err := layer.PackChanged(t.Context(), "system", root, before, unpacked, layer.Zstd, &b)
 	must(t, err)
 	owner := fmt.Sprintf("%d:%d", os.Getuid(), os.Getgid())
 	want := []string{
@@ -121,11 +124,11 @@ func TestChangedLayerMakesTheChange(t *testing.T) {
 	old := syscall.Umask(0o022)
 	defer syscall.Umask(old)
 	root, other := rootfs(t), rootfs(t)
-	before, err := layer.Take(root, layer.SystemSkip())
+	before, err := layer.Take(root, unpacked)
 	must(t, err)
 	install(t, root)
 	dir := t.TempDir()
-	d, err := layer.PackChangedFile(t.Context(), "system", root, before, layer.SystemSkip(), layer.Gzip, dir)
+	d, err := layer.PackChangedFile(t.Context(), "system", root, before, unpacked, layer.Gzip, dir)
 	must(t, err)
 	blob, err := layer.Blobs(dir)(d)
 	must(t, err)

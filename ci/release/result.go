@@ -193,7 +193,7 @@ type Result struct {
 	Calls   map[string]int `json:"calls"` // to AWS, by operation
 }
 
-// TotalCalls is how many calls to AWS were made.
+// TotalCalls is how many calls to AWS were made. The report reads it.
 func (r *Result) TotalCalls() int {
 	n := 0
 	for _, c := range r.Calls {

@@ -282,10 +282,10 @@ func (r Region) services(ctx context.Context, cluster string) ([]Service, error)
 		for _, s := range out.Services {
 			service := Service{ARN: aws.ToString(s.ServiceArn), TaskDefinition: aws.ToString(s.TaskDefinition)}
 			for _, d := range s.Deployments {
-				service.Deployments = append(service.Deployments, Deployment{aws.ToString(d.Id), aws.ToString(d.Status), aws.ToString(d.TaskDefinition)})
+				service.Deployments = append(service.Deployments, Deployment{aws.ToString(d.Status), aws.ToString(d.TaskDefinition)})
 			}
 			for _, d := range s.TaskSets {
-				service.TaskSets = append(service.TaskSets, Deployment{aws.ToString(d.Id), aws.ToString(d.Status), aws.ToString(d.TaskDefinition)})
+				service.TaskSets = append(service.TaskSets, Deployment{aws.ToString(d.Status), aws.ToString(d.TaskDefinition)})
 			}
 			if service.Digests, err = r.resolved(ctx, cluster, service.ARN); err != nil {
 				return nil, fmt.Errorf("the revisions of service %s: %w", last(service.ARN), err)

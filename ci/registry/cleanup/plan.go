@@ -79,7 +79,7 @@ type Service struct {
 }
 
 // Deployment is a deployment or a task set of a service.
-type Deployment struct{ ID, Status, TaskDefinition string }
+type Deployment struct{ Status, TaskDefinition string }
 
 // Rule is a rule of EventBridge, or a schedule of EventBridge Scheduler, with the task definitions that its targets run. One without a revision means the newest.
 type Rule struct {

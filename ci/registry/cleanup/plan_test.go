@@ -127,10 +127,10 @@ func randomWorld(r *rand.Rand) world {
 	for i := range r.IntN(3) {
 		s := cleanup.Service{ARN: fmt.Sprint(arnPrefix, "service/c/", i), TaskDefinition: pick(r, arns)}
 		for range r.IntN(3) {
-			s.Deployments = append(s.Deployments, cleanup.Deployment{ID: "ecs-svc/1", Status: pick(r, []string{"PRIMARY", "ACTIVE", "INACTIVE"}), TaskDefinition: pick(r, arns)})
+			s.Deployments = append(s.Deployments, cleanup.Deployment{Status: pick(r, []string{"PRIMARY", "ACTIVE", "INACTIVE"}), TaskDefinition: pick(r, arns)})
 		}
 		for range r.IntN(2) {
-			s.TaskSets = append(s.TaskSets, cleanup.Deployment{ID: "ecs-svc/2", Status: "DRAINING", TaskDefinition: pick(r, arns)})
+			s.TaskSets = append(s.TaskSets, cleanup.Deployment{Status: "DRAINING", TaskDefinition: pick(r, arns)})
 		}
 		for range r.IntN(2) {
 			s.Digests = append(s.Digests, hex(r.IntN(n+2)))

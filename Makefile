@@ -33,9 +33,9 @@ include ci/verbs.mk
 staticcheck := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 golangci-lint := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 deadcode := golang.org/x/tools/cmd/deadcode@v0.52.0
-# $(call linter,PACKAGE,NAME,COMMAND): runs it where it can be had.
+# $(call linter,PACKAGE,NAME,COMMAND): runs it where it can be had, for the module and for that of the engine tests.
 linter = @linter=$$(mktemp -d) && trap 'rm -rf "$$linter"' EXIT && if GOBIN="$$linter" GOFLAGS=-mod=mod $(GO) install $(1) 2>"$$linter/why"; then \
-	PATH="$$linter:$$PATH" && echo '$(3)' && $(3); \
+	PATH="$$linter:$$PATH" && echo '$(3)' && $(3) && { ! test -e test/go.mod || (cd test && $(3)); }; \
 	else echo "$(2): not run: $(1) cannot be installed: $$(tail -n 1 "$$linter/why")"; fi
 dagger-version = $(shell sed -n 's/.*"engineVersion": *"\(v[^"]*\)".*/\1/p' dagger.json)
 

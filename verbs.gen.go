@@ -639,7 +639,7 @@ func (m *Magecloudkit) Install(
 	adminLastname string,
 	// ARN of the secret or parameter that holds the first administrator's password.
 	adminPasswordSecret string,
-	// Host of the search engine.
+	// Host of the search engine, as https://HOST where it speaks TLS.
 	searchHost string,
 	// Port of the search engine; 9200 if not set.
 	//

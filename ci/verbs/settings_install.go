@@ -11,7 +11,7 @@ type Install struct {
 	AdminFirstname string `env:"MCK_ADMIN_FIRSTNAME" flag:"admin-firstname" doc:"the first administrator's first name"`
 	AdminLastname  string `env:"MCK_ADMIN_LASTNAME" flag:"admin-lastname" doc:"the first administrator's last name"`
 	AdminPassword  string `env:"MCK_ADMIN_PASSWORD_SECRET,required" flag:"admin-password-secret" doc:"ARN of the secret or parameter that holds the first administrator's password"`
-	SearchHost     string `env:"MCK_SEARCH_HOST,required" flag:"search-host" doc:"host of the search engine"`
+	SearchHost     string `env:"MCK_SEARCH_HOST,required" flag:"search-host" doc:"host of the search engine, as https://HOST where it speaks TLS"`
 	SearchPort     string `env:"MCK_SEARCH_PORT" flag:"search-port" doc:"port of the search engine; 9200 if not set"`
 	SearchPrefix   string `env:"MCK_SEARCH_INDEX_PREFIX" flag:"search-index-prefix" doc:"what the names of the search engine's indexes begin with"`
 	SearchUser     string `env:"MCK_SEARCH_USER" flag:"search-user" doc:"user of the search engine, if it has users"`

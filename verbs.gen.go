@@ -581,8 +581,9 @@ func (m *Magecloudkit) Deploy(
 // Install the store into an empty database: the first step of a new environment.
 //
 // As a one-off task of the first service, on a revision of its own that goes
-// afterwards. No service is touched; deploy comes next. Run again while it runs, it
-// waits for its end. It is refused if the database has tables.
+// afterwards. No service is touched; deploy comes next. Run again after an interruption,
+// it waits for the end of that task, or tells it. It is refused if the database has
+// tables.
 //
 // +cache="never"
 func (m *Magecloudkit) Install(

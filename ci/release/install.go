@@ -9,6 +9,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsecs "github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
 	"github.com/magecloudkit/pipeline/ci/ecs"
 )
@@ -35,7 +36,8 @@ const installCommand = "magento-install"
 const (
 	exitSettings   = 64
 	exitHasTables  = 65
-	exitNoDatabase = 69
+	exitNoDatabase = 69  // or search engine
+	exitNotFound   = 127 // the shell's, in an image of an earlier pipeline
 )
 
 // Check reports everything that is wrong with an installation at once.
@@ -76,8 +78,8 @@ func (in Installation) Edits() (e ecs.Edits) {
 }
 
 // Install installs the store of a build into the empty database that the first service's task definition names: by a
-// one-off task on a revision of its own, which goes afterwards. No service is touched. Run again while that task runs, it
-// waits for its end. The request's Edits are those of an [Installation].
+// one-off task on a revision of its own, which goes afterwards. No service is touched. Run again after an interruption, it
+// waits for the end of that task, or tells it. The request's Edits are those of an [Installation].
 func (r *Releaser) Install(ctx context.Context, req Request) *Result {
 	req.Services, req.CronRules, req.Schedules = req.Services[:1], nil, nil
 	req.Downgrade, req.KeepBuild = true, req.Build == ""
@@ -91,14 +93,23 @@ func (r *Releaser) Install(ctx context.Context, req Request) *Result {
 
 func (a *act) install(ctx context.Context) error {
 	end, err := a.installTask(ctx)
-	if err != nil {
+	var other *stop
+	switch {
+	case errors.As(err, &other):
+		a.forget(ctx)
+		return err
+	case err != nil:
 		return halt(Refused, sayNothingRunsChanged, err)
-	}
-	if end.Verdict == ecs.TaskInterrupted || end.Verdict == ecs.TaskUnknown {
+	case end.Verdict == ecs.TaskInterrupted, end.Verdict == ecs.TaskUnknown:
 		// The task may still read its revision.
 		return halt(Interrupted, sayInstallInterrupted, end.Reason)
 	}
 	a.forget(ctx)
+	return installed(end)
+}
+
+// installed is what the end of magento-install means: nil, or a stop. Refused says that nothing was changed.
+func installed(end ecs.TaskEnd) error {
 	code := int32(-1)
 	if end.ExitCode != nil {
 		code = *end.ExitCode
@@ -112,32 +123,70 @@ func (a *act) install(ctx context.Context) error {
 		return halt(Refused, sayInstallHasTables)
 	case code == exitSettings, code == exitNoDatabase:
 		return halt(Refused, sayInstallRefused, code)
+	case code == exitNotFound:
+		return halt(Refused, sayInstallNotThere)
 	}
 	return halt(InstallFailed, sayInstallFailed, end.Verdict, end.Reason)
 }
 
-// installTask runs the installation, or waits for the one that is running.
+// installTask runs the installation, or takes up the one that an interrupted run of the same command has begun: while it
+// runs, and when it has ended with nobody there to see it. One that has changed nothing is begun anew.
 func (a *act) installTask(ctx context.Context) (ecs.TaskEnd, error) {
 	command := []string{installCommand}
-	tasks, err := a.runner().Running(ctx, a.req.Cluster, startedByInstall)
+	t, runs, err := a.begunInstallation(ctx)
 	if err != nil {
 		return ecs.TaskEnd{}, err
 	}
-	for _, t := range tasks {
-		if ecs.Family(aws.ToString(t.TaskDefinitionArn)) != a.services[0].rev.family() {
-			continue
-		}
+	if t != nil {
 		o, err := a.oneOff(command, startedByInstall)
 		if err != nil {
 			return ecs.TaskEnd{}, err
 		}
-		arn := aws.ToString(t.TaskArn)
-		a.note(LevelInfo, sayInstallRuns, ecs.TaskID(arn))
+		arn, says := aws.ToString(t.TaskArn), sayInstallEnded
+		if runs {
+			says = sayInstallRuns
+		}
+		a.note(LevelInfo, says, ecs.TaskID(arn))
 		end := a.runner().Adopt(ctx, o, arn)
 		a.keepTask(installCommand, command, end)
-		return end, nil
+		var is *stop
+		if runs || !errors.As(installed(end), &is) || is.verdict != Refused {
+			return end, nil
+		}
 	}
 	return a.runTask(ctx, installCommand, command, startedByInstall)
+}
+
+// begunInstallation finds the task that installs on this run's revision, or has done so, the youngest one. The revision of
+// an installation whose end was seen is gone. A task that installs on another revision of the family is a stop.
+func (a *act) begunInstallation(ctx context.Context) (t *types.Task, runs bool, err error) {
+	rev := a.services[0].rev
+	running, err := a.runner().Running(ctx, a.req.Cluster, startedByInstall)
+	if err != nil {
+		return nil, false, err
+	}
+	for _, r := range running {
+		switch arn := aws.ToString(r.TaskDefinitionArn); {
+		case arn == rev.target:
+			return &r, true, nil
+		case ecs.Family(arn) == rev.family():
+			return nil, false, halt(Refused, sayInstallOfAnother, ecs.TaskID(aws.ToString(r.TaskArn)), ecs.RevisionName(arn))
+		}
+	}
+	if rev.fresh {
+		return nil, false, nil
+	}
+	// ECS takes no other filter beside that of who started a task.
+	stopped, err := a.listTasks(ctx, awsecs.ListTasksInput{
+		Cluster: aws.String(a.req.Cluster), Family: aws.String(rev.family()), DesiredStatus: types.DesiredStatusStopped,
+	})
+	for _, s := range stopped {
+		if aws.ToString(s.StartedBy) == startedByInstall && aws.ToString(s.TaskDefinitionArn) == rev.target &&
+			(t == nil || aws.ToTime(s.CreatedAt).After(aws.ToTime(t.CreatedAt))) {
+			t = &s
+		}
+	}
+	return t, false, err
 }
 
 // forget deregisters the revisions of this run: what they hold beside the build is for the installation alone.

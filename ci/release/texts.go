@@ -260,6 +260,9 @@ const (
 const (
 	sayInstalled          = ": the store is installed, and no service was touched; deploy comes next"
 	sayInstallRuns        = "an installation is running, as task %s: waiting for its end"
+	sayInstallEnded       = "the installation that an earlier run began has ended meanwhile, as task %s"
+	sayInstallOfAnother   = "task %s of %s is installing right now: wait for its end; nothing was changed"
+	sayInstallNotThere    = "the image has no magento-install: an earlier pipeline made it. Build it anew; nothing was changed"
 	sayInstallInterrupted = "%s; the installation may still run: the same command waits for its end"
 	sayInstallNotBegun    = "the installation has not begun: %s: %s; nothing was changed"
 	sayInstallHasTables   = "the database has tables already, see the log above; nothing was changed. A shop that is there is brought to a build by deploy"

@@ -154,8 +154,8 @@ does not answer. The same command again carries on with a release that was inter
 			Name: "install", Short: "Install the store into an empty database: the first step of a new environment",
 			Long: `install runs the image's magento-install as a one-off task of the first service, on a
 revision of its own that goes afterwards, and shows its log. No service is touched;
-deploy comes next. Run again while it runs, it waits for its end. It is refused if the
-database has tables.
+deploy comes next. Run again after an interruption, it waits for the end of that task, or
+tells it. It is refused if the database has tables.
 
   mck install --cluster staging --service web --build-num 42 \
     --base-url https://staging.example.com/ --search-host search.internal \
@@ -166,8 +166,9 @@ failed, and the database is to be dropped; 1 anything else, an interruption amon
 			Settings: &Install{},
 			Dagger: &Function{
 				Doc: `As a one-off task of the first service, on a revision of its own that goes
-afterwards. No service is touched; deploy comes next. Run again while it runs, it
-waits for its end. It is refused if the database has tables.`,
+afterwards. No service is touched; deploy comes next. Run again after an interruption,
+it waits for the end of that task, or tells it. It is refused if the database has
+tables.`,
 			},
 			Make: true,
 		},

@@ -54,6 +54,7 @@ type Scenario struct {
 	Before      release.Verdict
 	Next        Verb
 	NextRequest func(*release.Request)
+	Later       time.Duration // between the two runs
 
 	Want release.Verdict
 	// Also are checks of the state left behind, beside those that belong to
@@ -203,6 +204,7 @@ func (s Scenario) again(ctx context.Context, stage *Stage, verb Verb, notify fun
 	if s.NextRequest != nil {
 		s.NextRequest(&stage.Request)
 	}
+	_ = stage.World.Clock().Sleep(ctx, s.Later) // a clock that is moved by waiting on it
 	return verb(s.releaser(stage, stage.World.Transport(), notify), ctx, stage.Request)
 }
 

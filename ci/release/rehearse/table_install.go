@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
@@ -18,6 +19,7 @@ func installations() []Scenario {
 	ends := func(code int32, says string) behave {
 		return task("magento-install", awssim.Behavior{Exit: aws.Int32(code), Logs: []string{says}})
 	}
+	const unwatched = 10 * time.Minute
 	well := ends(0, "magento-install: the store is installed")
 	install := func(s Scenario) Scenario {
 		s.Name, s.Verb = "install: "+s.Name, (*release.Releaser).Install
@@ -49,6 +51,11 @@ func installations() []Scenario {
 		install(Scenario{Name: "--dry-run", Want: planned, Request: both(in, func(r *release.Request) { r.DryRun = true }), Also: checks(NothingChanged)}),
 		install(Scenario{Name: "interrupted", Want: interrupted, SignalOn: "ecs:DescribeTasks", SignalAt: 2, Own: true, Also: append(checks(ServicesUntouched, CronAsBefore, said("the same command waits for its end")), once...)}),
 		install(Scenario{Name: "interrupted, and run again", Want: installed, SignalOn: "ecs:DescribeTasks", SignalAt: 2, Again: true, Before: interrupted, Also: once}),
+		install(Scenario{Name: "interrupted, and run again when it has ended", Want: installed, SignalOn: "ecs:DescribeTasks", SignalAt: 2, Again: true, Before: interrupted, Later: unwatched, Also: append(once, said("the store is installed"))}),
+		install(Scenario{Name: "interrupted, and run again when it has failed", Want: installFailed, Behave: ends(1, "SQLSTATE[HY000]"), SignalOn: "ecs:DescribeTasks", SignalAt: 2, Again: true, Before: interrupted, Later: unwatched, Also: append(once, said("drop it"))}),
+		install(Scenario{Name: "interrupted, and run again when it has changed nothing", Want: refused, Behave: ends(69, "does not answer"), SignalOn: "ecs:DescribeTasks", SignalAt: 2, Again: true, Before: interrupted, Later: unwatched, Own: true, Also: checks(ServicesUntouched, CronAsBefore, NoTaskLeft, revisionsAsBefore, startedTimes("magento-install", 2))}),
+		install(Scenario{Name: "another build is being installed", Want: refused, SignalOn: "ecs:DescribeTasks", SignalAt: 2, Again: true, Before: interrupted, NextRequest: build("302"), Own: true, Also: append(checks(ServicesUntouched, CronAsBefore, said("is installing")), once...)}),
+		install(Scenario{Name: "an image without magento-install", Want: refused, Behave: ends(127, "exec: magento-install: not found"), Own: true, Also: leaves("Build it anew")}),
 		install(Scenario{Name: "killed, and run again", Want: installed, SignalOn: "ecs:RunTask", Crash: true, Again: true, Also: once}),
 	}
 }

@@ -45,7 +45,8 @@ func (w *World) serveAPI(rw http.ResponseWriter, r *http.Request) {
 	for k, v := range reply.header {
 		rw.Header().Set(k, v)
 	}
-	rw.Header().Set("Content-Length", strconv.Itoa(len(reply.body))) // AWS never sends chunks
+	rw.Header().Set("Date", w.clock.Now().UTC().Format(http.TimeFormat)) // by which a client finds out that its clock is wrong
+	rw.Header().Set("Content-Length", strconv.Itoa(len(reply.body)))     // AWS never sends chunks
 	rw.WriteHeader(reply.status)
 	_, _ = rw.Write(reply.body) // a client that has gone away needs no answer
 }

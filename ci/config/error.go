@@ -6,8 +6,8 @@ import (
 	"text/tabwriter"
 )
 
-// how says how the setting is given.
-func (s Setting) how() string {
+// How says how the setting is given.
+func (s Setting) How() string {
 	names := append([]string{s.Name}, s.Others...)
 	how := "set " + strings.Join(names, " or ")
 	if s.Flag != "" {
@@ -46,7 +46,7 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, "%s missing (empty counts as missing; variables are also read from --env-file):\n", count(n))
 		table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
 		for _, s := range e.Missing {
-			fmt.Fprintf(table, "  %s\t%s\t%s\n", s.Name, s.Doc, s.how())
+			fmt.Fprintf(table, "  %s\t%s\t%s\n", s.Name, s.Doc, s.How())
 		}
 		table.Flush()
 	}
@@ -54,7 +54,7 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, "%s not readable:\n", count(n))
 		table := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
 		for _, s := range e.Invalid {
-			fmt.Fprintf(table, "  %s\t%s\tmust be %s; %s\n", s.Name, s.Doc, s.Expected, s.how())
+			fmt.Fprintf(table, "  %s\t%s\tmust be %s; %s\n", s.Name, s.Doc, s.Expected, s.How())
 		}
 		table.Flush()
 	}

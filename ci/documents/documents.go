@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/magecloudkit/pipeline/ci/build"
+	"github.com/magecloudkit/pipeline/ci/doctor"
 	"github.com/magecloudkit/pipeline/ci/host"
 	"github.com/magecloudkit/pipeline/ci/inspect"
 	"github.com/magecloudkit/pipeline/ci/leak"
@@ -48,6 +49,7 @@ func All() []Document {
 		{"cleanup", "What was deleted", []string{"cleanup --yes"}, cleanup.Result{}},
 		{"place", "What there is in a cluster", []string{"init"}, release.Place{}},
 		{"config", "What settings are set to, and by what", []string{"config"}, []Value{}},
+		{"doctor", "What the checks of a set-up say", []string{"doctor"}, doctor.Report{}},
 		{"version", "What this program was made of", []string{"version"}, Version{}},
 		{"failure", "Why a verb ended before it had anything of its own to print", []string{"every verb"}, Failure{}},
 	}

@@ -1,6 +1,6 @@
 // Command gen writes what follows from the table of verbs (ci/verbs) and from package main's constructor: the Dagger
 // functions of the verbs that speak with AWS, what make hands on, and the README's tables of settings; and from ci/documents
-// the schemas of what --json prints. `go generate` runs it at the root; a test holds the files to it.
+// the schemas of what --json prints; and what doctor compares a set-up with. `go generate` runs it at the root; a test holds the files to it.
 package main
 
 import (
@@ -46,6 +46,9 @@ func generate(root string) (map[string][]byte, error) {
 	}
 	files, err := schemas(root)
 	if err != nil {
+		return nil, err
+	}
+	if files["ci/doctor/pipeline.json"], err = pipeline(root); err != nil {
 		return nil, err
 	}
 	files["verbs.gen.go"], files["ci/verbs.mk"], files["README.md"] = functions, makefile(module), readme

@@ -57,6 +57,7 @@ func (r *cronRule) read(ctx context.Context) (found foundCron, err error) {
 		definition := ""
 		if t.EcsParameters != nil {
 			definition = aws.ToString(t.EcsParameters.TaskDefinitionArn)
+			found.target(t.Arn, t.RoleArn)
 		}
 		found.definitions = append(found.definitions, definition)
 	}

@@ -58,6 +58,7 @@ func (c *cronSchedule) read(ctx context.Context) (found foundCron, err error) {
 	definition := ""
 	if out.Target != nil && out.Target.EcsParameters != nil {
 		definition = aws.ToString(out.Target.EcsParameters.TaskDefinitionArn)
+		found.target(out.Target.Arn, out.Target.RoleArn)
 	}
 	found.definitions = []string{definition}
 	return found, nil

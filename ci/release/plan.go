@@ -51,6 +51,8 @@ type starter interface {
 type foundCron struct {
 	enabled     bool
 	definitions []string // the task definition that each target names; empty: it is no ECS task
+	roles       []string // ARNs that the tasks are started with
+	clusters    []string // ARNs of the clusters that they run in
 }
 
 // cron is a starter, and what is to become of it.

@@ -373,6 +373,18 @@ Exit codes: 0 shown; 2 usage or settings.`,
 			Settings: &Config{},
 		},
 		{
+			Name: "doctor", Short: "Look for mistakes in the set-up: settings, credentials, what AWS has and allows",
+			Long: `doctor looks at what build, push and deploy need, before they do: what is set and by
+what, whose the credentials are and which verbs' calls they allow, whether registry,
+repositories, cluster, services, cron, roles, secrets and log groups are there, and this
+machine. It changes nothing. Every warning and every error comes with what to do.
+
+  mck doctor production
+
+Exit codes: 0 no error; 2 usage; 3 there is one; 1 it was interrupted.`,
+			Settings: &Doctor{},
+		},
+		{
 			Name: "version", Short: "Print the version of this program, and what it was made of",
 			Settings: &Version{},
 		},

@@ -14,24 +14,20 @@ import (
 
 func newConfigCommand(e *env) *cobra.Command {
 	return verb(e, "config", cobra.NoArgs, func(cmd *cobra.Command, e *env, s *verbs.Config, _ []string) error {
-		sources := []source{{"", config.Environment(e.lookup)}}
-		if file := cmd.Flags().Lookup("env-file").Value.String(); file != "" {
-			lines, err := config.EnvFile(file)
-			if err != nil {
-				return &exitError{exitUsage, err}
-			}
-			sources = append(sources, source{"--env-file", lines})
+		sources, err := variables(cmd, e)
+		if err != nil {
+			return err
 		}
 		values := []documents.Value{}
 		seen := map[string]bool{}
 		for _, target := range []any{&verbs.Push{}, &verbs.Deploy{}} {
 			from := sources
 			if s.Environment != "" {
-				place, err := placeOf(&struct{ verbs.Target }{}, []config.Lookuper{constant("MCK_ENVIRONMENT", s.Environment)})
+				place, err := placeNamed(s.Environment)
 				if err != nil {
 					return &exitError{exitUsage, err}
 				}
-				from = append(from, source{config.EnvironmentsFile, place})
+				from = append(from, place)
 			}
 			for _, setting := range config.Settings(target) {
 				if setting.Name == "" || seen[setting.Name] {
@@ -55,10 +51,32 @@ func newConfigCommand(e *env) *cobra.Command {
 	})
 }
 
-// source is something that settings come from; a variable is named itself.
+// source is something that settings come from; a variable and a flag are named themselves.
 type source struct {
 	name string
 	config.Lookuper
+}
+
+// flagSource is the name of the source that flags are.
+const flagSource = "--"
+
+// variables are the sources of variables: the environment, and --env-file.
+func variables(cmd *cobra.Command, e *env) ([]source, error) {
+	sources := []source{{"", config.Environment(e.lookup)}}
+	if file := cmd.Flags().Lookup("env-file").Value.String(); file != "" {
+		lines, err := config.EnvFile(file)
+		if err != nil {
+			return sources, &exitError{exitUsage, err}
+		}
+		sources = append(sources, source{"--env-file", lines})
+	}
+	return sources, nil
+}
+
+// placeNamed is an environment of magecloudkit.yaml as a source.
+func placeNamed(environment string) (source, error) {
+	place, err := placeOf(&struct{ verbs.Target }{}, []config.Lookuper{constant("MCK_ENVIRONMENT", environment)})
+	return source{config.EnvironmentsFile, place}, err
 }
 
 // constant answers one variable.
@@ -72,24 +90,34 @@ func valueOf(s config.Setting, sources []source) documents.Value {
 	if s.Flag != "" {
 		v.Flag = "--" + s.Flag
 	}
-	for _, from := range sources {
-		for _, name := range s.Names() {
-			value, ok := from.Lookup(name)
-			if !ok || strings.TrimSpace(value) == "" {
-				continue
-			}
-			v.Value, v.From = value, from.name
-			if from.name == "" {
-				v.From = name
-			}
-			if s.Secret {
-				v.Value = "set"
-			}
-			return v
+	if value, from, ok := find(s, sources); ok {
+		v.Value, v.From = value, from
+		if s.Secret {
+			v.Value = "set"
 		}
+		return v
 	}
 	if s.Default != "" {
 		v.Value, v.From = s.Default, "default"
 	}
 	return v
+}
+
+// find is the first value that the sources have of a setting, and which source it is.
+func find(s config.Setting, sources []source) (value, from string, ok bool) {
+	for _, source := range sources {
+		for _, name := range s.Names() {
+			value, ok := source.Lookup(name)
+			switch {
+			case !ok || strings.TrimSpace(value) == "":
+				continue
+			case source.name == "":
+				return value, name, true
+			case source.name == flagSource:
+				return value, "--" + s.Flag, true
+			}
+			return value, source.name, true
+		}
+	}
+	return "", "", false
 }

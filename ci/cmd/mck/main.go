@@ -25,8 +25,10 @@ type env struct {
 	stdout io.Writer
 	stderr io.Writer
 	lookup func(string) (string, bool)
-	now    func() time.Time
-	color  bool // stderr is a terminal
+	// variables are the names in the environment; nil: they are not known.
+	variables func() []string
+	now       func() time.Time
+	color     bool // stderr is a terminal
 }
 
 // exitError carries the code that a verb ends with. A nil err means that what
@@ -58,8 +60,16 @@ func main() {
 		stdout: os.Stdout,
 		stderr: os.Stderr,
 		lookup: os.LookupEnv,
-		now:    time.Now,
-		color:  isTerminal(os.Stderr),
+		variables: func() []string {
+			var names []string
+			for _, v := range os.Environ() {
+				name, _, _ := strings.Cut(v, "=")
+				names = append(names, name)
+			}
+			return names
+		},
+		now:   time.Now,
+		color: isTerminal(os.Stderr),
 	}, os.Args[1:])
 	os.Exit(code)
 }
@@ -158,6 +168,7 @@ words, as the Dagger module's functions, with no container engine.
 		newLegacyCommand(e),
 		newVersionCommand(e),
 		newConfigCommand(e),
+		newDoctorCommand(e),
 		newInitCommand(e),
 	)
 	return root

@@ -20,6 +20,16 @@ import (
 
 // verb makes the command of a verb of the table: its words, its settings, and what it does with them.
 func verb[S any](e *env, name string, args cobra.PositionalArgs, do func(cmd *cobra.Command, e *env, s *S, args []string) error) *cobra.Command {
+	return tolerantVerb(e, name, args, func(cmd *cobra.Command, e *env, s *S, words []string, wrong error) error {
+		if wrong != nil {
+			return wrong
+		}
+		return do(cmd, e, s, words)
+	})
+}
+
+// tolerantVerb is verb for one that is told what is wrong with its settings; what can be read of them is filled in.
+func tolerantVerb[S any](e *env, name string, args cobra.PositionalArgs, do func(cmd *cobra.Command, e *env, s *S, args []string, wrong error) error) *cobra.Command {
 	v := verbs.Find(name)
 	s := v.Settings.(*S)
 	_, own := v.Group()
@@ -36,10 +46,11 @@ func verb[S any](e *env, name string, args cobra.PositionalArgs, do func(cmd *co
 			}
 			words = nil
 		}
-		if err := together(usage(args)(cmd, words), load(cmd.Context())); err != nil {
-			return err
+		wrong := load(cmd.Context())
+		if err := usage(args)(cmd, words); err != nil {
+			return together(err, wrong)
 		}
-		return do(cmd, e, s, words)
+		return do(cmd, e, s, words, wrong)
 	}
 	return cmd
 }
@@ -73,6 +84,8 @@ func bindSettings(cmd *cobra.Command, e *env, target any) func(context.Context) 
 		}
 		place, err := placeOf(target, sources)
 		if err != nil {
+			// The rest is read for a verb that goes on all the same; its own errors follow from this one.
+			_ = loadSettings(ctx, target, sources...)
 			return &exitError{exitUsage, err}
 		}
 		return loadSettings(ctx, target, append(sources, place)...)
@@ -93,15 +106,20 @@ func placeOf(target any, sources []config.Lookuper) (config.Lookuper, error) {
 	if !ok {
 		return nil, nil
 	}
-	var known []config.Setting
-	for _, v := range verbs.All() {
-		known = append(known, config.Settings(v.Settings)...)
-	}
-	places, err := config.ReadEnvironments(config.EnvironmentsFile, known)
+	places, err := config.ReadEnvironments(config.EnvironmentsFile, allSettings())
 	if err != nil {
 		return nil, fmt.Errorf("environment %q: %w", name, err)
 	}
 	return places.Lookuper(name, target)
+}
+
+// allSettings are those of all verbs.
+func allSettings() []config.Setting {
+	var known []config.Setting
+	for _, v := range verbs.All() {
+		known = append(known, config.Settings(v.Settings)...)
+	}
+	return known
 }
 
 // loadSettings fills target, and looks whether AWS can be reached with that where it must be. All that is missing is in

@@ -62,7 +62,9 @@ type Setup struct {
 	Registry     string
 	Repositories []string
 
-	Clock ecs.Clock // the machine's; what it says is compared with AWS's
+	Clock    ecs.Clock // the machine's; what it says is compared with AWS's
+	Machine  *Machine  // nil: it is not looked at
+	Composer *Composer // nil: it is not looked at
 }
 
 // Setting is a setting that is set. Of a secret nothing but its form is looked at, and nothing is ever shown.
@@ -95,6 +97,9 @@ func Checks() []Check {
 		{Name: "secrets", About: "whether secrets, their keys, and parameters exist that task definitions name", aws: true, run: found("secret ", "parameter ", "parameters ")},
 		{Name: "logs", About: "whether the log groups exist", aws: true, run: found("log group ")},
 		{Name: "permissions", About: "which verbs' calls the credentials allow, by IAM's simulation", aws: true, run: permissions},
+		{Name: "engine", About: "whether dagger and Docker are there, in a version that the pipeline works with", run: engine},
+		{Name: "machine", About: "memory, disk and processors", run: machine},
+		{Name: "composer", About: "whether the store's repositories take composer's credentials", run: composer},
 	}
 }
 

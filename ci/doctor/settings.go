@@ -53,6 +53,9 @@ var forms = map[string]struct {
 // unlikely says what is wrong with a value, and what to do about it; two empty texts: nothing.
 func unlikely(s Setting) (fix, message string) {
 	v := s.Value
+	if s.Name == "COMPOSER_AUTH" {
+		return "", "" // JSON, around which blanks mean nothing
+	}
 	switch quoted := len(v) > 1 && strings.ContainsAny(v[:1], `"'`) && v[0] == v[len(v)-1]; {
 	case v != strings.TrimSpace(v):
 		return "set it again without them; a pasted secret often ends with a line break", "has blanks or line breaks around its value"

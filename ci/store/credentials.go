@@ -140,3 +140,26 @@ func (s *Store) fetched(src *source) bool {
 func (s *Store) NeedsMagentoKeys() bool {
 	return slices.ContainsFunc(s.sources(), func(src *source) bool { return src.host == magentoHost && s.fetched(src) })
 }
+
+// ComposerRepository is a composer repository of a store that is not known to answer everybody.
+type ComposerRepository struct {
+	Host, URL string // the URL may carry a password
+	Needed    bool   // `composer install` goes there
+}
+
+// ComposerRepositories are those that composer.json lists, each host once, without those that answer everybody.
+func (s *Store) ComposerRepositories() []ComposerRepository {
+	var list []ComposerRepository
+	if s.manifest == nil {
+		return nil
+	}
+	for _, src := range s.sources() {
+		for _, r := range s.manifest.Repositories {
+			if host, _, ssh := hostOf(r.URL); r.Type == "composer" && host == src.host && !ssh && !publicHosts[host] {
+				list = append(list, ComposerRepository{host, r.URL, s.fetched(src)})
+				break
+			}
+		}
+	}
+	return list
+}

@@ -13,5 +13,6 @@ type Doctor struct {
 	Registry     string   `env:"AWS_ECR_URL" flag:"registry" dagger:"^awsEcrUrl" doc:"address of the registry; the account's ECR if not set"`
 	Prefix       string   `env:"MCK_REPOSITORY_PREFIX,default=magecloudkit" flag:"prefix" doc:"first part of the repositories' names"`
 	Repositories []string `env:"MCK_REPOSITORIES" flag:"repository" dagger:"ecrRepository" doc:"repositories of the store's own images, instead of PREFIX/magento2 and PREFIX/nginx; 'ecr' for every image in a private ECR registry"`
+	Source       string   `flag:"source" default:"magento" dagger:"^source" make:"SOURCE" doc:"the store: a directory with composer.json; it is only read"`
 	JSON
 }

@@ -1,8 +1,17 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"errors"
+	"fmt"
+	"net/http"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -11,6 +20,8 @@ import (
 	"github.com/magecloudkit/pipeline/ci/config/awsconfig"
 	"github.com/magecloudkit/pipeline/ci/doctor"
 	"github.com/magecloudkit/pipeline/ci/ecs"
+	"github.com/magecloudkit/pipeline/ci/machine"
+	"github.com/magecloudkit/pipeline/ci/store"
 	"github.com/magecloudkit/pipeline/ci/verbs"
 )
 
@@ -48,9 +59,16 @@ func setupOf(cmd *cobra.Command, e *env, s *verbs.Doctor, wrong error) (doctor.S
 		}),
 		Registry: registryAddress(s.Registry), Repositories: repositories(s.Prefix), Environments: environmentNames(),
 	}
-	if e.variables != nil {
-		setup.Variables = e.variables()
+	var here around
+	if e.around != nil {
+		here = e.around()
 	}
+	setup.Variables, setup.Machine = here.variables, here.machine
+	if setup.Machine != nil {
+		setup.Machine.Runner, _ = e.lookup("_EXPERIMENTAL_DAGGER_RUNNER_HOST")
+	}
+	setup.Composer = composerOf(e, s.Source, here.web)
+	setup.Known = slices.Clone(composerVariables)
 	for _, known := range allSettings() {
 		setup.Known = append(setup.Known, known.Names()...)
 	}
@@ -84,7 +102,36 @@ func provenance(cmd *cobra.Command, e *env, s *verbs.Doctor) []doctor.Setting {
 			list = append(list, doctor.Setting{Name: setting.Name, Value: value, From: from, Secret: setting.Secret})
 		}
 	}
+	for _, name := range composerVariables {
+		for _, source := range rest {
+			if value, ok := source.Lookup(name); ok && value != "" {
+				list = append(list, doctor.Setting{Name: name, Value: value, From: cmp.Or(source.name, name), Secret: true})
+				break
+			}
+		}
+	}
 	return list
+}
+
+// composerVariables are where composer's credentials are; see builder.secrets.
+var composerVariables = []string{"COMPOSER_AUTH", "MAGENTO_PUBLIC_KEY", "MAGENTO_PRIVATE_KEY"}
+
+// composerOf is what composer is sent to for a store, and with what.
+func composerOf(e *env, source string, web *http.Client) *doctor.Composer {
+	c := &doctor.Composer{Source: source, Web: web}
+	if _, c.Wrong = os.Stat(filepath.Join(source, "composer.json")); c.Wrong != nil {
+		return c
+	}
+	s, err := store.Open(os.DirFS(source))
+	if err != nil {
+		c.Wrong = err
+		return c
+	}
+	c.Repositories = s.ComposerRepositories()
+	b := builder{e, verbs.Steps{Store: verbs.Store{Source: source}}}
+	secrets, err := b.secrets()
+	c.Auth, c.NoAuth = secrets["COMPOSER_AUTH"], unwrapped(err)
+	return c
 }
 
 // environmentNames are those that magecloudkit.yaml has, as far as it can be read.
@@ -120,3 +167,58 @@ type clock struct {
 
 // Now implements ecs.Clock.
 func (c clock) Now() time.Time { return c.now() }
+
+// around is what doctor looks at beside the settings. Its zero value is nothing.
+type around struct {
+	variables []string // names in the environment
+	machine   *doctor.Machine
+	web       *http.Client
+}
+
+// thisMachine is what there is around this process.
+func thisMachine() around {
+	a := around{
+		web:     &http.Client{Timeout: 20 * time.Second},
+		machine: &doctor.Machine{Run: outputOf, Memory: machine.Memory(), Cores: runtime.GOMAXPROCS(0)},
+	}
+	for _, v := range os.Environ() {
+		name, _, _ := strings.Cut(v, "=")
+		a.variables = append(a.variables, name)
+	}
+	places := []string{"."}
+	if cache, err := os.UserCacheDir(); err == nil {
+		places = append(places, cache)
+	}
+	for _, path := range places {
+		for path != filepath.Dir(path) && path != "." { // a cache that is not there yet is below what is
+			if _, err := os.Stat(path); err == nil {
+				break
+			}
+			path = filepath.Dir(path)
+		}
+		free, ok := machine.Free(path)
+		same := slices.ContainsFunc(a.machine.Disks, func(d doctor.Disk) bool { return d.Free == free })
+		if ok && !same {
+			a.machine.Disks = append(a.machine.Disks, doctor.Disk{Path: path, Free: free})
+		}
+	}
+	return a
+}
+
+// patience is how long a program may take to say its version.
+const patience = 10 * time.Second
+
+// outputOf is what a program prints.
+func outputOf(ctx context.Context, name string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.WaitDelay = time.Second
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		lines := strings.Split(strings.TrimSpace(string(exit.Stderr)), "\n")
+		err = fmt.Errorf("%s: %w: %s", name, err, lines[len(lines)-1])
+	}
+	return string(out), err
+}

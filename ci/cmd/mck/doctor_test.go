@@ -2,9 +2,15 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
+	"maps"
+	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -21,7 +27,11 @@ type patient struct {
 	variables map[string]string
 	file      string
 	args      []string
-	ahead     time.Duration // of this machine's clock
+	ahead     time.Duration     // of this machine's clock
+	prints    map[string]string // what programs print, by their names; "!" and a reason: they fail
+	machine   doctor.Machine
+	composer  string // the store's composer.json
+	takes     string // the user whom the store's repository lets in
 }
 
 // well is a set-up without a mistake.
@@ -32,8 +42,10 @@ func well() *patient {
 	return &patient{
 		topology: top,
 		variables: map[string]string{
-			"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "AKIASIMULATED", "AWS_SECRET_ACCESS_KEY": "hunter2hunter2", "AWS_EC2_METADATA_DISABLED": "true",
-			"AWS_ECR_URL": "111111111111.dkr.ecr.us-east-1.amazonaws.com",
+			"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "AKIASIMULATED", "AWS_SECRET_ACCESS_KEY": "hunter2hunter2",
+			"AWS_ECR_URL":        "111111111111.dkr.ecr.us-east-1.amazonaws.com",
+			"MAGENTO_PUBLIC_KEY": "public", "MAGENTO_PRIVATE_KEY": "hunter2hunter2",
+			"MCK_PROBE": "https://jane:hunter2@shop.example/",
 		},
 		file: `environments:
   production:
@@ -42,8 +54,42 @@ func well() *patient {
     cron-rule: [production-cron]
     schedule: [cron]
 `,
-		args: []string{"production"},
+		args:   []string{"production"},
+		prints: map[string]string{"dagger": "dagger v0.21.8 (engine:v0.21.8) linux/amd64\n", "docker": "28.2.2 8000000000 4\n"},
+		machine: doctor.Machine{
+			Memory: 8_000_000_000, Cores: 4, Disks: []doctor.Disk{{Path: ".", Free: 50_000_000_000}},
+		},
+		composer: `{"name": "acme/shop", "repositories": [{"type": "composer", "url": "https://repo.magento.com/"}]}`,
+		takes:    "public",
 	}
+}
+
+// run is a program of the machine.
+func (p *patient) run(_ context.Context, name string, args ...string) (string, error) {
+	if args[0] == "ps" {
+		return "engine:v0.21.8\n", nil
+	}
+	out, ok := p.prints[name]
+	reason, fails := strings.CutPrefix(out, "!")
+	switch {
+	case !ok:
+		return "", &exec.Error{Name: name, Err: exec.ErrNotFound}
+	case fails:
+		return "", errors.New(reason)
+	}
+	return out, nil
+}
+
+// RoundTrip implements http.RoundTripper: it is the store's repository.
+func (p *patient) RoundTrip(r *http.Request) (*http.Response, error) {
+	if p.takes == "" {
+		return nil, errors.New("no such host")
+	}
+	res := &http.Response{StatusCode: http.StatusUnauthorized, Body: http.NoBody, Header: http.Header{}}
+	if user, _, _ := r.BasicAuth(); user == p.takes && r.URL.String() == "https://repo.magento.com/packages.json" {
+		res.StatusCode = http.StatusOK
+	}
+	return res, nil
 }
 
 // schedule is cron as a schedule of EventBridge Scheduler.
@@ -65,11 +111,17 @@ func (p *patient) examine(t *testing.T) (code int, report doctor.Report) {
 			t.Setenv(name, "")
 		}
 	}
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
 	t.Setenv("HOME", t.TempDir())
 	t.Chdir(t.TempDir())
 	if p.file != "" {
 		noError(t, os.WriteFile("magecloudkit.yaml", []byte(p.file), 0o644))
 	}
+	if p.composer != "" {
+		noError(t, os.Mkdir("magento", 0o755))
+		noError(t, os.WriteFile("magento/composer.json", []byte(p.composer), 0o644))
+	}
+	p.machine.Run = p.run
 	now := time.Now()
 	world, err := awssim.New(awssim.Config{Topology: p.topology, Clock: awssim.NewVirtualClock(now)})
 	noError(t, err)
@@ -83,11 +135,8 @@ func (p *patient) examine(t *testing.T) (code int, report doctor.Report) {
 	e := &env{
 		stdin: strings.NewReader(""), stdout: &out, stderr: &errs, now: func() time.Time { return now.Add(p.ahead) },
 		lookup: func(name string) (string, bool) { v, ok := p.variables[name]; return v, ok },
-		variables: func() (names []string) {
-			for name := range p.variables {
-				names = append(names, name)
-			}
-			return names
+		around: func() around {
+			return around{variables: slices.Collect(maps.Keys(p.variables)), machine: &p.machine, web: &http.Client{Transport: p}}
 		},
 	}
 	args := append([]string{"doctor", "--json"}, p.args...)
@@ -200,6 +249,24 @@ func TestDoctorFindsMistakes(t *testing.T) {
 			}
 		}, warning, "permissions", "release", "if it is to do this"},
 		{"IAM that may not be asked", denied("iam:SimulatePrincipalPolicy"), warning, "permissions", "user/deployer", "docs/iam/doctor.json"},
+		{"no dagger", func(p *patient) { delete(p.prints, "dagger") }, warning, "engine", "dagger", "ENGINE=host"},
+		{"an older dagger", func(p *patient) { p.prints["dagger"] = "dagger v0.20.9 (engine:v0.20.9)" }, wrong, "engine", "dagger", "v0.21.8"},
+		{"a newer dagger", func(p *patient) { p.prints["dagger"] = "dagger v1.0.0" }, warning, "engine", "dagger", "v0.21.8"},
+		{"a Docker that is not started", func(p *patient) { p.prints["docker"] = "!Cannot connect to the Docker daemon" }, wrong, "engine", "docker", "start Docker"},
+		{"no Docker", func(p *patient) { delete(p.prints, "docker") }, warning, "engine", "docker", "install Docker"},
+		{"a small virtual machine of Docker's", func(p *patient) { p.prints["docker"] = "28.2.2 900000000 2" }, wrong, "engine", "docker's memory", "2 GB"},
+		{"little memory", func(p *patient) { p.machine.Memory = 500_000_000 }, wrong, "machine", "memory", "2 GB"},
+		{"a full disk", func(p *patient) { p.machine.Disks[0].Free = 1_000_000_000 }, wrong, "machine", "disk", "make room"},
+		{"one processor", func(p *patient) { p.machine.Cores = 1 }, warning, "machine", "cores", "two"},
+		{"keys that are not taken", func(p *patient) { p.takes = "another" }, wrong, "composer", "repo.magento.com", "copy the keys again"},
+		{"no keys", func(p *patient) {
+			delete(p.variables, "MAGENTO_PUBLIC_KEY")
+			delete(p.variables, "MAGENTO_PRIVATE_KEY")
+		}, wrong, "composer", "repo.magento.com", "MAGENTO_PUBLIC_KEY"},
+		{"half of the keys", func(p *patient) { delete(p.variables, "MAGENTO_PRIVATE_KEY") }, wrong, "composer", "credentials", "MAGENTO_PRIVATE_KEY"},
+		{"keys without encryption", func(p *patient) { p.composer = strings.Replace(p.composer, "https", "http", 1) }, wrong, "composer", "repo.magento.com", "https://"},
+		{"a repository out of reach", func(p *patient) { p.takes = "" }, warning, "composer", "repo.magento.com", "proxy"},
+		{"no store", func(p *patient) { p.composer = "" }, warning, "composer", "magento", "--source"},
 		{"repositories that may not be looked at", denied("ecr:DescribeRepositories"), warning, "repositories", "magecloudkit/nginx", "docs/iam/doctor.json"},
 	} {
 		t.Run(c.mistake, func(t *testing.T) {
@@ -224,5 +291,26 @@ func TestDoctorFindsMistakes(t *testing.T) {
 				t.Errorf("it is not found: a line of %s about %s", c.check, c.subject)
 			}
 		})
+	}
+}
+
+// People read a table: what to do stands below what is wrong.
+func TestDoctorTable(t *testing.T) {
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true") // the SDK reads the process's own
+	t.Setenv("HOME", t.TempDir())
+	code, out, errs := mck(t, map[string]string{"AWS_REGION": "nowhere"}, "doctor", "--source", t.TempDir())
+	if code != exitFound || errs != "" {
+		t.Errorf("doctor = %d: %s", code, errs)
+	}
+	for _, want := range []string{
+		`(?m)^error +settings +AWS_REGION: is no region's name \(from AWS_REGION\)\n +→ name a region such as eu-central-1`,
+		`(?m)^[0-9]+ errors, 1 warning$`,
+	} {
+		if !regexp.MustCompile(want).MatchString(out) {
+			t.Errorf("not as %s:\n%s", want, out)
+		}
+	}
+	if code, _, errs := mck(t, nil, "doctor", "production", "staging"); code != exitUsage {
+		t.Errorf("two words: %d, %s", code, errs)
 	}
 }

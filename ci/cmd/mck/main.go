@@ -25,10 +25,9 @@ type env struct {
 	stdout io.Writer
 	stderr io.Writer
 	lookup func(string) (string, bool)
-	// variables are the names in the environment; nil: they are not known.
-	variables func() []string
-	now       func() time.Time
-	color     bool // stderr is a terminal
+	around func() around // what doctor looks at; nil: nothing
+	now    func() time.Time
+	color  bool // stderr is a terminal
 }
 
 // exitError carries the code that a verb ends with. A nil err means that what
@@ -60,16 +59,9 @@ func main() {
 		stdout: os.Stdout,
 		stderr: os.Stderr,
 		lookup: os.LookupEnv,
-		variables: func() []string {
-			var names []string
-			for _, v := range os.Environ() {
-				name, _, _ := strings.Cut(v, "=")
-				names = append(names, name)
-			}
-			return names
-		},
-		now:   time.Now,
-		color: isTerminal(os.Stderr),
+		around: thisMachine,
+		now:    time.Now,
+		color:  isTerminal(os.Stderr),
 	}, os.Args[1:])
 	os.Exit(code)
 }

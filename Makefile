@@ -9,7 +9,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: help engine check lock composer precompile build pin get-ecr push inspect audit cleanup \
-	deploy install report rollback status logs wait scale verify diff history rehearse generate demo test lint packages e2e
+	doctor deploy install report rollback status logs wait scale verify diff history rehearse generate demo test lint packages e2e
 
 ENGINE ?= dagger
 DAGGER ?= dagger
@@ -129,6 +129,9 @@ audit: engine ## List known vulnerabilities of the images' packages
 
 cleanup: engine ## Show which old images nothing needs; ARGS=--yes deletes them
 	$(call verb,cleanup)
+
+doctor: engine ## Look for mistakes in the set-up: make doctor MCK_CLUSTER=… MCK_SERVICES=…
+	$(call verb,doctor)
 
 verify: engine ## Check whether a build could be released: make verify BUILD_NUM=42
 	$(call verb,verify)

@@ -195,6 +195,19 @@ func (m *Magecloudkit) word(ctx context.Context, c *call) (string, error) {
 	return strings.TrimSuffix(out, "\n"), err
 }
 
+// withStore is do with the store, and with what composer fetches its packages with.
+func (m *Magecloudkit) withStore(ctx context.Context, c *call) (string, error) {
+	ctr, err := m.mck(ctx)
+	if err != nil {
+		return "", err
+	}
+	c.text("source", "/store")
+	c.secret("COMPOSER_AUTH", m.Auth)
+	c.secret("MAGENTO_PUBLIC_KEY", m.PublicKey)
+	c.secret("MAGENTO_PRIVATE_KEY", m.PrivateKey)
+	return c.in(ctr.WithMountedDirectory("/store", m.Source)).Stdout(ctx)
+}
+
 // built is do with the images of a build, which it makes first.
 func (m *Magecloudkit) built(ctx context.Context, c *call, build func(context.Context) (*Build, error)) (string, error) {
 	if c.args[0] != "push" { // who looks at images need not run them

@@ -1639,6 +1639,62 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 				}
 			}
 			return (*Magecloudkit).Diff(&parent, ctx, buildNum, from, pinDigest, downgrade, cluster, service, cronRule, schedule, prefix, ecrRepository, taskCpu, taskMemory, desiredCount, env, secret, unset, plaintext, probeTest, asJson)
+		case "Doctor":
+			var parent Magecloudkit
+			err = json.Unmarshal(parentJSON, &parent)
+			if err != nil {
+				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
+			}
+			var cluster string
+			if inputArgs["cluster"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["cluster"]), &cluster)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cluster", err))
+				}
+			}
+			var service []string
+			if inputArgs["service"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["service"]), &service)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg service", err))
+				}
+			}
+			var cronRule []string
+			if inputArgs["cronRule"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["cronRule"]), &cronRule)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cronRule", err))
+				}
+			}
+			var schedule []string
+			if inputArgs["schedule"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["schedule"]), &schedule)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg schedule", err))
+				}
+			}
+			var prefix string
+			if inputArgs["prefix"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["prefix"]), &prefix)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg prefix", err))
+				}
+			}
+			var ecrRepository []string
+			if inputArgs["ecrRepository"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["ecrRepository"]), &ecrRepository)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg ecrRepository", err))
+				}
+			}
+			var asJson bool
+			if inputArgs["asJson"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["asJson"]), &asJson)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
+				}
+			}
+			return (*Magecloudkit).Doctor(&parent, ctx, cluster, service, cronRule, schedule, prefix, ecrRepository, asJson)
 		case "Env":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)

@@ -1752,3 +1752,55 @@ func (m *Magecloudkit) Rehearse(
 	c.reports = true
 	return m.do(ctx, c)
 }
+
+// Look for mistakes in the set-up: settings, credentials, what AWS has and allows.
+//
+// What is set and by what, whose the credentials are and which verbs' calls they allow,
+// whether registry, repositories, cluster, services, cron, roles, secrets and log groups
+// are there, whether the store's repositories take composer's keys, and what the engine's
+// machine has. It changes nothing. Every warning and every error comes with what to do;
+// with an error it ends as one.
+//
+// +cache="never"
+func (m *Magecloudkit) Doctor(
+	ctx context.Context,
+	// ECS cluster.
+	//
+	// +optional
+	cluster string,
+	// ECS services; the first one's revision runs one-off tasks.
+	//
+	// +optional
+	service []string,
+	// EventBridge rules that run cron, NAME or BUS/NAME.
+	//
+	// +optional
+	cronRule []string,
+	// Schedules of EventBridge Scheduler that run cron, NAME or GROUP/NAME.
+	//
+	// +optional
+	schedule []string,
+	// First part of the repositories' names.
+	//
+	// +default="magecloudkit"
+	prefix string,
+	// Repositories of the store's own images, instead of PREFIX/magento2 and PREFIX/nginx; 'ecr' for every image in a private ECR registry.
+	//
+	// +optional
+	ecrRepository []string,
+	// Print the result as one JSON document.
+	//
+	// +optional
+	asJson bool,
+) (string, error) {
+	c := verb("doctor")
+	c.text("cluster", cluster)
+	c.list("service", service)
+	c.list("cron-rule", cronRule)
+	c.list("schedule", schedule)
+	c.text("prefix", prefix)
+	c.list("repository", ecrRepository)
+	c.on("json", asJson)
+	c.on("in-engine", true)
+	return m.withStore(ctx, c)
+}

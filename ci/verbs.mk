@@ -305,3 +305,15 @@ dagger-scale = $(call flag,--cluster,MCK_CLUSTER ECS_CLUSTER) \
 	$(call flag,--desired-count,MCK_DESIRED_COUNT) \
 	$(call flag,--timeout,MCK_TIMEOUT) \
 	$(call flag,--dry-run,MCK_DRY_RUN)
+
+constructor-doctor = $(of-store) \
+	$(of-aws)
+
+dagger-doctor = $(call flag,--cluster,MCK_CLUSTER ECS_CLUSTER) \
+	$(call flag,--service,MCK_SERVICES ECS_SERVICES) \
+	$(call flag,--cron-rule,MCK_CRON_RULES) \
+	$(call flag,--schedule,MCK_SCHEDULES) \
+	$(call flag,--prefix,MCK_REPOSITORY_PREFIX) \
+	$(call flag,--ecr-repository,MCK_REPOSITORIES)
+
+host-doctor = $(call flag,--source,SOURCE)

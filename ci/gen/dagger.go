@@ -114,8 +114,11 @@ func writeFunction(b *bytes.Buffer, m module, v verbs.Verb, params []config.Sett
 		return
 	}
 	run := "do"
-	if v.Dagger.Bare {
+	switch {
+	case v.Dagger.Bare:
 		run = "word"
+	case v.Dagger.Store:
+		run = "withStore"
 	}
 	fmt.Fprintf(b, "\treturn %s.%s(ctx, c)\n}\n", store, run)
 }

@@ -44,7 +44,8 @@ var beyond = map[string]string{
 	"--cpus":          "a build may use all of the engine's",
 	"MCK_ENVIRONMENT": "a container does not see the caller's magecloudkit.yaml",
 
-	"--follow": "a function returns when it is done",
+	"--follow":    "a function returns when it is done",
+	"--in-engine": "it always is",
 
 	"MCK_IMAGES":       "push builds the images itself",
 	"--image-platform": "inspect has the platform that it builds the images for",

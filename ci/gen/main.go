@@ -51,6 +51,9 @@ func generate(root string) (map[string][]byte, error) {
 	if files["ci/doctor/pipeline.json"], err = pipeline(root); err != nil {
 		return nil, err
 	}
+	if files["docs/doctor.md"], err = checks(root); err != nil {
+		return nil, err
+	}
 	files["verbs.gen.go"], files["ci/verbs.mk"], files["README.md"] = functions, makefile(module), readme
 	return files, nil
 }

@@ -34,7 +34,7 @@ func makefile(m module) []byte {
 					}
 				}
 			}
-			if v.Dagger.Build || has(v, "Store") {
+			if v.Dagger.Build || v.Dagger.Store || has(v, "Store") {
 				of = append(of, "$(of-store)")
 			}
 			if has(v, "AWS") {

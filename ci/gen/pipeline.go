@@ -2,8 +2,12 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
+
+	"github.com/magecloudkit/pipeline/ci/doctor"
 )
 
 // policies are those of docs/iam that a job has, whose calls doctor has simulated.
@@ -52,4 +56,24 @@ func readJSON(file string, into any) error {
 		return err
 	}
 	return json.Unmarshal(raw, into)
+}
+
+// checks puts doctor's checks into its page, between their marks.
+func checks(root string) ([]byte, error) {
+	page, err := os.ReadFile(filepath.Join(root, "docs", "doctor.md"))
+	if err != nil {
+		return nil, err
+	}
+	const begin, end = "<!-- checks -->\n", "<!-- end -->"
+	before, rest, ok := strings.Cut(string(page), begin)
+	_, after, ended := strings.Cut(rest, end)
+	if !ok || !ended {
+		return nil, fmt.Errorf("docs/doctor.md has no %s", begin)
+	}
+	var b strings.Builder
+	b.WriteString("\n| Check | Looks at |\n| --- | --- |\n")
+	for _, c := range doctor.Checks() {
+		fmt.Fprintf(&b, "| %s | %s |\n", c.Name, c.About)
+	}
+	return []byte(before + begin + b.String() + "\n" + end + after), nil
 }

@@ -14,5 +14,6 @@ type Doctor struct {
 	Prefix       string   `env:"MCK_REPOSITORY_PREFIX,default=magecloudkit" flag:"prefix" doc:"first part of the repositories' names"`
 	Repositories []string `env:"MCK_REPOSITORIES" flag:"repository" dagger:"ecrRepository" doc:"repositories of the store's own images, instead of PREFIX/magento2 and PREFIX/nginx; 'ecr' for every image in a private ECR registry"`
 	Source       string   `flag:"source" default:"magento" dagger:"^source" make:"SOURCE" doc:"the store: a directory with composer.json; it is only read"`
+	InEngine     bool     `flag:"in-engine" dagger:"-" doc:"this is a container of dagger's engine, so dagger and Docker are not looked for"`
 	JSON
 }

@@ -383,6 +383,16 @@ machine. It changes nothing. Every warning and every error comes with what to do
 
 Exit codes: 0 no error; 2 usage; 3 there is one; 1 it was interrupted.`,
 			Settings: &Doctor{},
+			Dagger: &Function{
+				Doc: `What is set and by what, whose the credentials are and which verbs' calls they allow,
+whether registry, repositories, cluster, services, cron, roles, secrets and log groups
+are there, whether the store's repositories take composer's keys, and what the engine's
+machine has. It changes nothing. Every warning and every error comes with what to do;
+with an error it ends as one.`,
+				Store:   true,
+				Implied: Implied{Flag: "in-engine", If: "true"},
+			},
+			Make: true,
 		},
 		{
 			Name: "version", Short: "Print the version of this program, and what it was made of",

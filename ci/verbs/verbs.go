@@ -33,6 +33,7 @@ type Function struct {
 	ByHand bool   // it stands in package main, and its parameters are compared with the settings
 	Doc    string // what follows the first line of its comment
 	Build  bool   // it builds the images first, and has the settings of the function build
+	Store  bool   // it is given the store, and composer's credentials
 	Except string // parameters that would mean nothing here, separated by spaces
 	Bare   bool   // what it returns is one word, without the end of the line
 	Implied

@@ -65,6 +65,9 @@ func setupOf(cmd *cobra.Command, e *env, s *verbs.Doctor, wrong error) (doctor.S
 	}
 	setup.Variables, setup.Machine = here.variables, here.machine
 	if setup.Machine != nil {
+		if s.InEngine {
+			setup.Machine.Run = nil
+		}
 		setup.Machine.Runner, _ = e.lookup("_EXPERIMENTAL_DAGGER_RUNNER_HOST")
 	}
 	setup.Composer = composerOf(e, s.Source, here.web)

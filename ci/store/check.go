@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Options are what is known besides the store itself. What is left out is not judged.
@@ -17,7 +18,10 @@ type Options struct {
 	Memory      int64       // bytes that the build may use; 0: unknown
 	Locales     []string    // asked for instead of the store's own
 	Themes      []string    // asked for instead of the store's own
-	Installed   bool        // vendor is there: what cannot be told from the lock can be told from it
+	Node        *Node       // of the image or the machine that builds; nil: unknown
+	// Changed is when a commit last changed what is at a path of the store; the zero time: unknown. nil: there is no history.
+	Changed   func(path string) time.Time
+	Installed bool // vendor is there: what cannot be told from the lock can be told from it
 }
 
 // minMemory is the least a build is started with, in bytes: di:compile fails with 256 MB and needs up to 450 MB, and
@@ -44,6 +48,7 @@ func (s *Store) Check(o Options) Report {
 	c.secrets()
 	c.modules()
 	c.staticContent()
+	c.node()
 	c.memory()
 	r := Report{Facts: s.facts(o), Findings: []Finding{}}
 	r.Add(c.found...)
@@ -274,6 +279,16 @@ func (s *Store) facts(o Options) Facts {
 		} else {
 			f.Disabled++
 		}
+	}
+	builds := s.NodeBuilds(o.Themes)
+	for _, b := range builds {
+		f.NodeBuilds = append(f.NodeBuilds, b.Path)
+	}
+	if len(builds) > 0 {
+		f.Node = NodeLine(builds)
+	}
+	if o.Node != nil && o.Node.Version != "" && len(builds) > 0 {
+		f.Node = o.Node.Version
 	}
 	for _, st := range s.Static(o.Themes, o.Locales) {
 		f.Themes = append(f.Themes, st.Theme)

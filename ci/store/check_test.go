@@ -377,35 +377,41 @@ func TestCheck(t *testing.T) {
 				test.with(&o)
 			}
 			report := open(t, m).Check(o)
-			var got, want []string
-			for _, f := range report.Findings {
-				got = append(got, string(f.Severity)+" "+f.Code)
-				if f.Subject == "" || f.Message == "" || f.Do == "" {
-					t.Errorf("a finding without subject, message or what to do: %+v", f)
-				}
-			}
-			for _, f := range test.want {
-				want = append(want, string(f.severity)+" "+f.code)
-			}
-			slices.Sort(got)
-			slices.Sort(want)
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Fatalf("%s\n%s", diff, report)
-			}
-			for _, w := range test.want {
-				if !slices.ContainsFunc(report.Findings, func(f store.Finding) bool {
-					return f.Code == w.code && !slices.ContainsFunc(w.texts, func(text string) bool { return !strings.Contains(f.Subject+" "+f.Message+" "+f.Do, text) })
-				}) {
-					t.Errorf("no %s says all of %q:\n%s", w.code, w.texts, report)
-				}
-			}
-			if wantErr := slices.ContainsFunc(test.want, func(f finding) bool { return f.severity == store.Error }); report.OK() == wantErr || (report.Err() != nil) != wantErr {
-				t.Errorf("OK is %v and the error %v", report.OK(), report.Err())
-			}
-			if out := report.String() + fmt.Sprint(report.Err()); strings.Contains(out, "s3cr3t") {
-				t.Errorf("a secret is in the report:\n%s", out)
-			}
+			expect(t, report, test.want)
 		})
+	}
+}
+
+// expect compares what was found with all that a test wants.
+func expect(t *testing.T, report store.Report, wanted []finding) {
+	t.Helper()
+	var got, want []string
+	for _, f := range report.Findings {
+		got = append(got, string(f.Severity)+" "+f.Code)
+		if f.Subject == "" || f.Message == "" || f.Do == "" {
+			t.Errorf("a finding without subject, message or what to do: %+v", f)
+		}
+	}
+	for _, f := range wanted {
+		want = append(want, string(f.severity)+" "+f.code)
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Fatalf("%s\n%s", diff, report)
+	}
+	for _, w := range wanted {
+		if !slices.ContainsFunc(report.Findings, func(f store.Finding) bool {
+			return f.Code == w.code && !slices.ContainsFunc(w.texts, func(text string) bool { return !strings.Contains(f.Subject+" "+f.Message+" "+f.Do, text) })
+		}) {
+			t.Errorf("no %s says all of %q:\n%s", w.code, w.texts, report)
+		}
+	}
+	if wantErr := slices.ContainsFunc(wanted, func(f finding) bool { return f.severity == store.Error }); report.OK() == wantErr || (report.Err() != nil) != wantErr {
+		t.Errorf("OK is %v and the error %v", report.OK(), report.Err())
+	}
+	if out := report.String() + fmt.Sprint(report.Err()); strings.Contains(out, "s3cr3t") {
+		t.Errorf("a secret is in the report:\n%s", out)
 	}
 }
 

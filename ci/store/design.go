@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -45,18 +46,25 @@ var designTypes = []string{
 // that deploy, and it is taken to when such a file cannot be read.
 func (s *Store) StaticDependsOnPHP() bool { return s.design }
 
-// scanDI looks for configuration of design types in every di.xml under a module's etc directory.
+// scanDI looks for configuration of design types in every di.xml under a module's etc directory, and for what adds the
+// module to those that Hyvä's themes scan.
 func (s *Store) scanDI(etc string) error {
 	return fs.WalkDir(s.fsys, etc, func(p string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) && p == etc {
 			return nil // a module that configures nothing, a library, or a suite whose modules are below it
 		}
-		if err != nil || d.IsDir() || path.Base(p) != "di.xml" {
+		if err != nil || d.IsDir() || path.Base(p) != "di.xml" && path.Base(p) != "events.xml" {
 			return err
 		}
 		src, err := fs.ReadFile(s.fsys, p)
 		if err != nil {
 			return err
+		}
+		if module := path.Dir(etc); scansForHyva(src) && !slices.Contains(s.hyvaModules, module) {
+			s.hyvaModules = append(s.hyvaModules, module)
+		}
+		if path.Base(p) != "di.xml" {
+			return nil
 		}
 		if !s.wellFormed(p, src) {
 			s.design = true

@@ -23,7 +23,8 @@ func ReadPaths() []string {
 	return []string{
 		AllowFile, "*.json", "**/*patches*.json", "*/composer.json", "composer.lock", "app/etc/config.php", "app/etc/env.php",
 		cloudBuildFile, "**/*.patch", "**/*.diff", patchesDir + "/**", Hotfixes + "/**",
-		"**/registration.php", "**/theme.xml", "**/etc/module.xml", "**/etc/**/di.xml",
+		"**/registration.php", "**/theme.xml", "**/etc/module.xml", "**/etc/**/di.xml", "**/etc/**/events.xml",
+		"**/web/tailwind/*", "**/web/**/*.css", "**/package.json", "**/package-lock.json", "**/npm-shrinkwrap.json", "**/.nvmrc", "**/.node-version",
 	}
 }
 
@@ -70,7 +71,7 @@ func (s *Store) references() []string {
 	if len(s.manifest.Autoload) > 0 && json.Unmarshal(s.manifest.Autoload, &autoload) == nil {
 		out = append(out, texts(autoload.Classmap)...)
 	}
-	extra := texts(s.manifest.Extra)
+	extra := texts(withoutOwn(s.manifest.Extra))
 	out = append(append(out, texts(s.manifest.Scripts)...), extra...)
 	for _, t := range extra {
 		if !strings.HasSuffix(t, ".json") {
@@ -81,6 +82,20 @@ func (s *Store) references() []string {
 		}
 	}
 	return out
+}
+
+// withoutOwn is composer.json's extra without what stands there for this pipeline, which composer does not read.
+func withoutOwn(extra json.RawMessage) json.RawMessage {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(extra, &fields) != nil || fields["magecloudkit"] == nil {
+		return extra
+	}
+	delete(fields, "magecloudkit")
+	rest, err := json.Marshal(fields)
+	if err != nil {
+		return extra
+	}
+	return rest
 }
 
 // texts are all strings in a JSON value, the keys of objects included.

@@ -33,7 +33,7 @@ func (s *Store) Assumed(themes, locales []string) string {
 func (s *Store) InstalledPaths() []string {
 	out := []string{lockPath}
 	if s.lock == nil {
-		return append(out, "vendor/*/*/**/registration.php", "vendor/*/*/**/theme.xml")
+		return append(out, "vendor/*/*/**/registration.php", "vendor/*/*/**/theme.xml", "vendor/*/*/**/web/tailwind/*", "vendor/*/*/**/web/**/*.css")
 	}
 	for _, p := range s.unread {
 		if p.magentos() {
@@ -41,7 +41,7 @@ func (s *Store) InstalledPaths() []string {
 		}
 		for _, file := range p.registrations() {
 			file = path.Join(s.VendorDir(), p.Name, file)
-			out = append(out, file, path.Join(path.Dir(file), "theme.xml"))
+			out = append(out, file, path.Join(path.Dir(file), "theme.xml"), path.Join(path.Dir(file), tailwindDir, "*"), path.Join(path.Dir(file), "web/**/*.css"))
 		}
 	}
 	return out
@@ -52,7 +52,7 @@ func (s *Store) InstalledPaths() []string {
 func (s *Store) WithInstalled(tree fs.FS) (*Store, error) {
 	c := *s
 	c.fsys = tree
-	c.themes, c.broken = slices.Clip(c.themes), slices.Clip(c.broken)
+	c.themes, c.broken, c.nodeThemes = slices.Clip(c.themes), slices.Clip(c.broken), slices.Clip(c.nodeThemes)
 	if c.lock == nil {
 		src, ok, err := c.read(lockPath)
 		if err != nil {

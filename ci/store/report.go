@@ -44,6 +44,8 @@ type Facts struct {
 	Themes      []Theme             `json:"themes"`
 	Locales     map[string][]string `json:"locales"` // by area
 	MagentoKeys bool                `json:"magentoKeys"`
+	Node        string              `json:"node,omitempty"`       // that builds, "20.11.1", or its release line; empty: it builds nothing
+	NodeBuilds  []string            `json:"nodeBuilds,omitempty"` // the directories that it builds in
 }
 
 // A Report is everything that can be said about a store before building it.
@@ -190,6 +192,9 @@ func (f Facts) rows() [][2]string {
 		{"composer.lock", lock},
 		{"modules", modules},
 		{"themes", strings.Join(themes, " ")},
+	}
+	if len(f.NodeBuilds) > 0 {
+		rows = append(rows, [2]string{"Node", f.Node + " in " + strings.Join(f.NodeBuilds, " ")})
 	}
 	for _, area := range []string{frontend, adminhtml} {
 		rows = append(rows, [2]string{"locales, " + area, strings.Join(f.Locales[area], " ")})

@@ -159,11 +159,11 @@ func (s *Store) scanTheme(dir string) error {
 		s.unregistered = append(s.unregistered, dir)
 		return nil
 	}
-	return s.addThemes(dir, src)
+	return s.addThemes(dir, dir, src)
 }
 
-// addThemes notes the themes that the registration.php in dir registers.
-func (s *Store) addThemes(dir string, src []byte) error {
+// addThemes notes the themes that the registration.php in dir registers, which is at the path at in the installed store.
+func (s *Store) addThemes(dir, at string, src []byte) error {
 	names := registered(src, "THEME")
 	if len(names) == 0 {
 		return nil
@@ -184,8 +184,12 @@ func (s *Store) addThemes(dir string, src []byte) error {
 	for _, name := range names {
 		area, code, ok := strings.Cut(name, "/")
 		t := Theme{Area: area, Code: code, Parent: strings.TrimSpace(doc.Parent)}
-		if ok && !containsTheme(s.themes, t) {
-			s.themes = append(s.themes, t)
+		if !ok || containsTheme(s.themes, t) {
+			continue
+		}
+		s.themes = append(s.themes, t)
+		if err := s.scanNode(t, dir, at); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -215,16 +219,16 @@ func (s *Store) scanPackages(installed bool) (modules map[string]bool, unread []
 			if !there {
 				break
 			}
-			file = path.Join(dir, file)
+			name, file := file, path.Join(dir, file)
 			src, ok, err := s.read(file)
 			if err != nil {
 				return nil, nil, err
 			}
 			there = ok
-			for _, name := range registered(src, "MODULE") {
-				modules[name] = true
+			for _, module := range registered(src, "MODULE") {
+				modules[module] = true
 			}
-			if err := s.addThemes(path.Dir(file), src); err != nil {
+			if err := s.addThemes(path.Dir(file), path.Join(s.VendorDir(), p.Name, path.Dir(name)), src); err != nil {
 				return nil, nil, err
 			}
 		}

@@ -57,6 +57,12 @@ type Store struct {
 	design       bool            // the store's own code takes part in deploying static content
 	ownLocales   bool            // the store's own code adds to the locales that Magento allows
 
+	nodeThemes   []nodeTheme
+	nodeDeclared []declaredNode // of composer.json
+	nodeOff      bool           // composer.json says that Node builds nothing
+	nodeInvalid  error          // what is wrong with what it declares
+	hyvaModules  []string       // directories of app/code that add themselves to app/etc/hyva-themes.json
+
 	allowed        []Allowed // of AllowFile
 	allowedInvalid []string  // what is wrong with it
 }
@@ -99,6 +105,7 @@ func Open(fsys fs.FS) (*Store, error) {
 		return nil, err
 	}
 	s.allowed, s.allowedInvalid = ParseAllowed(src)
+	s.readNodeSetting()
 	for p, there := range map[string]*bool{envPath: &s.hasEnv, authPath: &s.hasAuth} {
 		if *there, err = s.exists(p); err != nil {
 			return nil, err

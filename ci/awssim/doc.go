@@ -56,7 +56,7 @@
 // # What is left out
 //
 // Signatures are read for who calls, not checked: any access key is good. There is one region to a world. IAM policies are
-// not evaluated; a Denied fault stands for one. Of ECS: task sets, daemons,
+// evaluated in simulations alone; for a call that is refused a Denied fault stands. Of ECS: task sets, daemons,
 // capacity providers other than Fargate's, placement constraints and strategies (kept and answered, not followed),
 // service connect and volumes (likewise), container restart policies, task scale-in protection, ECS Exec. No
 // load balancer asks the shop; that a service's targets are healthy or not follows from its containers' behaviors. Service

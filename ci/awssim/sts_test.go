@@ -2,6 +2,7 @@ package awssim_test
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
@@ -101,5 +102,45 @@ func TestIAM(t *testing.T) {
 		if got := may.EvaluationResults[i]; got.EvalDecision != want {
 			t.Errorf("%s: %s, want %s", *got.EvalActionName, got.EvalDecision, want)
 		}
+	}
+}
+
+// A simulation is answered by the policies that are attached: by action, resource and condition, and a Deny goes before an
+// Allow.
+func TestSimulationByPolicies(t *testing.T) {
+	top := awssim.DefaultTopology()
+	if err := json.Unmarshal([]byte(`[{"Version": "2012-10-17", "Statement": [
+		{"Effect": "Allow", "Action": "ecs:*Services", "Resource": "arn:aws:ecs:*:service/production-app/*"},
+		{"Effect": "Allow", "Action": ["ecs:RunTask"], "Resource": "*", "Condition": {"ArnEquals": {"ecs:cluster": "arn:cluster"}}},
+		{"Effect": "Deny", "Action": "ecs:ListServices", "Resource": "*"}]}]`), &top.Policies); err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, awssim.Config{Topology: top})
+	api := iam.NewFromConfig(r.w.ClientConfig())
+	const web = "arn:aws:ecs:us-east-1:111111111111:service/production-app/web"
+	cluster := []types.ContextEntry{{ContextKeyName: aws.String("ecs:cluster"), ContextKeyValues: []string{"arn:cluster"}, ContextKeyType: types.ContextKeyTypeEnumString}}
+	for _, c := range []struct {
+		action, resource string
+		context          []types.ContextEntry
+		want             types.PolicyEvaluationDecisionType
+	}{
+		{"ecs:DescribeServices", web, nil, types.PolicyEvaluationDecisionTypeAllowed},
+		{"ecs:DescribeServices", "*", nil, types.PolicyEvaluationDecisionTypeImplicitDeny},
+		{"ecs:UpdateService", web, nil, types.PolicyEvaluationDecisionTypeImplicitDeny},
+		{"ecs:ListServices", web, nil, types.PolicyEvaluationDecisionTypeExplicitDeny},
+		{"ecs:RunTask", "*", cluster, types.PolicyEvaluationDecisionTypeAllowed},
+		{"ecs:RunTask", "*", nil, types.PolicyEvaluationDecisionTypeImplicitDeny},
+	} {
+		out, err := api.SimulatePrincipalPolicy(t.Context(), &iam.SimulatePrincipalPolicyInput{
+			PolicySourceArn: aws.String(role), ActionNames: []string{c.action}, ResourceArns: []string{c.resource}, ContextEntries: c.context,
+		})
+		r.must(err)
+		if got := out.EvaluationResults[0].EvalDecision; got != c.want {
+			t.Errorf("%s on %s: %s, want %s", c.action, c.resource, got, c.want)
+		}
+	}
+	top.Policies[0].Statement[0].Effect = "Perhaps"
+	if _, err := awssim.New(awssim.Config{Topology: top}); err == nil {
+		t.Error("a policy that says perhaps is taken")
 	}
 }

@@ -26,7 +26,8 @@ type Topology struct {
 	LogGroups    []string          `json:"logGroups,omitempty"`
 	Secrets      []SecretSpec      `json:"secrets,omitempty"`
 	Parameters   []ParameterSpec   `json:"parameters,omitempty"`
-	Roles        []string          `json:"roles,omitempty"` // without path and ARN
+	Roles        []string          `json:"roles,omitempty"`    // without path and ARN
+	Policies     []Policy          `json:"policies,omitempty"` // by which iam:SimulatePrincipalPolicy answers; nil: all is allowed
 }
 
 // DefaultTopology is MageCloudKit's own.
@@ -74,6 +75,8 @@ type (
 	SecretSpec = values.SecretSpec
 	// ParameterSpec is a parameter that exists when the world starts.
 	ParameterSpec = values.ParameterSpec
+	// Policy is a policy's document.
+	Policy = values.Policy
 	// Duration is a time.Duration that JSON writes as "90s".
 	Duration = kernel.Duration
 )

@@ -93,6 +93,7 @@ func (w *World) build(t *Topology) error {
 	c := &wire.Call{Now: w.k.Now, Caller: w.people.Identity("")}
 	for _, section := range []func() error{
 		func() error { return w.roles.Build(t.Roles) },
+		func() error { return w.roles.Attach(t.Policies) },
 		func() error { return w.vault.BuildParameters(c, t.Parameters) },
 		func() error { return w.vault.BuildSecrets(c, t.Secrets) },
 		func() error { return w.logs.Build(c, t.LogGroups) },

@@ -39,7 +39,7 @@ type job struct {
 
 // jobs lists them. Credentials that allow none of a job's needs are not meant for it.
 var jobs = []job{
-	{"read", "status, history, verify, diff, logs, wait, env list", []string{"ecs:DescribeServices"},
+	{"read", "status, history, verify, diff, logs, wait, env list", []string{"ecs:DescribeClusters"},
 		[]string{"iam:GetRole", "logs:DescribeLogGroups", "secretsmanager:DescribeSecret", "ssm:GetParameters", "elasticloadbalancing:DescribeTargetGroups", "sts:GetCallerIdentity"}},
 	{"push", "get-ecr, push", []string{"ecr:InitiateLayerUpload", "ecr:UploadLayerPart", "ecr:CompleteLayerUpload", "ecr:PutImage"}, nil},
 	{"release", "deploy, rollback, install, run, scale, env set", []string{"ecs:UpdateService", "ecs:RegisterTaskDefinition", "ecs:RunTask"},
@@ -70,7 +70,7 @@ func permissions(ctx context.Context, v *visit) {
 		}
 	}
 	for _, j := range jobs {
-		v.judge(j, allowed, optional)
+		v.judge(j, allowed[j.policy], optional)
 	}
 }
 
@@ -140,46 +140,66 @@ func (v *visit) principal(ctx context.Context) (who, why string) {
 	return a.String(), ""
 }
 
-// question is a set of calls that are simulated together.
+// question is what calls are simulated on together.
 type question struct{ resources, service string }
 
-// simulate returns which calls of the jobs are allowed.
-func (v *visit) simulate(ctx context.Context, who string) (map[string]bool, error) {
-	questions := map[question][]string{}
+// simulate returns which calls of each job are allowed, by its policy's name. A call may be allowed to one job and not to
+// another, which makes it on other resources.
+func (v *visit) simulate(ctx context.Context, who string) (map[string]map[string]bool, error) {
+	calls := map[question][]string{}
+	of := map[string]map[string][]question{} // by job and call
 	for _, j := range jobs {
+		of[j.policy] = map[string][]question{}
 		for _, s := range pipeline.Policies[j.policy] {
 			for _, call := range s.Action {
 				for _, q := range v.questions(ctx, call, s.Resource) {
-					if !slices.Contains(questions[q], call) {
-						questions[q] = append(questions[q], call)
+					of[j.policy][call] = append(of[j.policy][call], q)
+					if !slices.Contains(calls[q], call) {
+						calls[q] = append(calls[q], call)
 					}
 				}
 			}
 		}
 	}
-	allowed := map[string]bool{}
-	api := iam.NewFromConfig(v.AWS)
-	for _, q := range slices.SortedFunc(maps.Keys(questions), func(a, b question) int { return strings.Compare(a.resources+a.service, b.resources+b.service) }) {
-		in := iam.SimulatePrincipalPolicyInput{
-			PolicySourceArn: aws.String(who), ActionNames: questions[q], ResourceArns: strings.Split(q.resources, "\n"),
-			ContextEntries: v.context(q.service),
+	refused := map[question][]string{}
+	order := func(a, b question) int { return strings.Compare(a.resources+a.service, b.resources+b.service) }
+	for _, q := range slices.SortedFunc(maps.Keys(calls), order) {
+		var err error
+		if refused[q], err = v.refused(ctx, who, q, calls[q]); err != nil {
+			return nil, err
 		}
-		for p := iam.NewSimulatePrincipalPolicyPaginator(api, &in); p.HasMorePages(); {
-			page, err := p.NextPage(ctx)
-			if err != nil {
-				return nil, err
-			}
-			for _, r := range page.EvaluationResults {
-				yes := r.EvalDecision == types.PolicyEvaluationDecisionTypeAllowed
-				for _, one := range r.ResourceSpecificResults {
-					yes = yes && one.EvalResourceDecision == types.PolicyEvaluationDecisionTypeAllowed
-				}
-				before, ok := allowed[aws.ToString(r.EvalActionName)]
-				allowed[aws.ToString(r.EvalActionName)] = yes && (before || !ok) // on every resource
-			}
+	}
+	allowed := map[string]map[string]bool{}
+	for policy, made := range of {
+		allowed[policy] = map[string]bool{}
+		for call, questions := range made {
+			allowed[policy][call] = !slices.ContainsFunc(questions, func(q question) bool { return slices.Contains(refused[q], call) })
 		}
 	}
 	return allowed, nil
+}
+
+// refused asks IAM about calls, and returns those that are not allowed on every resource.
+func (v *visit) refused(ctx context.Context, who string, q question, calls []string) (list []string, err error) {
+	in := iam.SimulatePrincipalPolicyInput{
+		PolicySourceArn: aws.String(who), ActionNames: calls, ResourceArns: strings.Split(q.resources, "\n"), ContextEntries: v.context(q.service),
+	}
+	for p := iam.NewSimulatePrincipalPolicyPaginator(iam.NewFromConfig(v.AWS), &in); p.HasMorePages(); {
+		page, err := p.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range page.EvaluationResults {
+			yes := r.EvalDecision == types.PolicyEvaluationDecisionTypeAllowed
+			for _, one := range r.ResourceSpecificResults {
+				yes = yes && one.EvalResourceDecision == types.PolicyEvaluationDecisionTypeAllowed
+			}
+			if !yes {
+				list = append(list, aws.ToString(r.EvalActionName))
+			}
+		}
+	}
+	return list, nil
 }
 
 // context is what the conditions of docs/iam compare.
@@ -254,7 +274,7 @@ var narrower = map[string]string{
 }
 
 // resources are those of a policy's pattern, by its end.
-func (v *visit) resources(pattern string, definitions []string) []string {
+func (v *visit) resources(pattern string, definitions []string) []string { //nolint:cyclop // a kind of resource a case
 	var names []string
 	begin := strings.TrimSuffix(pattern, "*")
 	add := func(end string, list []string) {

@@ -113,14 +113,18 @@ func writeFunction(b *bytes.Buffer, m module, v verbs.Verb, params []config.Sett
 		fmt.Fprintf(b, "\treturn m.built(ctx, c, func(ctx context.Context) (*Build, error) {\n\t\treturn m.Build(ctx, buildNum, %s)\n\t})\n}\n", strings.Join(m.build.names, ", "))
 		return
 	}
-	run := "do"
+	fmt.Fprintf(b, "\treturn %s.%s(ctx, c)\n}\n", store, runner(v.Dagger))
+}
+
+// runner is the method of package main that runs a verb's call.
+func runner(f *verbs.Function) string {
 	switch {
-	case v.Dagger.Bare:
-		run = "word"
-	case v.Dagger.Store:
-		run = "withStore"
+	case f.Bare:
+		return "word"
+	case f.Store:
+		return "withStore"
 	}
-	fmt.Fprintf(b, "\treturn %s.%s(ctx, c)\n}\n", store, run)
+	return "do"
 }
 
 // writeParameter writes one parameter with its comment.

@@ -314,3 +314,53 @@ func TestDoctorTable(t *testing.T) {
 		t.Errorf("two words: %d, %s", code, errs)
 	}
 }
+
+// Who has the policy of a job, as docs/iam has it, is told to be able to do this job and no other; one that is made out for
+// something else does not do.
+func TestDoctorKnowsThePolicies(t *testing.T) {
+	right := map[string]string{
+		"REGION": "us-east-1", "ACCOUNT": "111111111111", "CLUSTER": "production-app", "magecloudkit/*": "magecloudkit/*",
+		"TASK_ROLE": "magento-task", "EXECUTION_ROLE": "ecsTaskExecutionRole", "EVENTS_ROLE": "ecsEventsRole",
+	}
+	const ok, warning, wrong = doctor.OK, doctor.Warning, doctor.Error
+	for _, c := range []struct {
+		policies    string
+		wrong       [2]string // a name in them, and what stands there instead
+		states      [4]doctor.State
+		description string
+	}{
+		{"read", [2]string{}, [4]doctor.State{ok, warning, warning, warning}, "who looks"},
+		{"push", [2]string{}, [4]doctor.State{warning, ok, warning, warning}, "who pushes"},
+		{"release", [2]string{}, [4]doctor.State{ok, warning, ok, warning}, "who releases"},
+		{"cleanup", [2]string{}, [4]doctor.State{warning, warning, warning, ok}, "who cleans up"},
+		{"read push release cleanup", [2]string{}, [4]doctor.State{ok, ok, ok, ok}, "who does all of it"},
+		{"read release", [2]string{"CLUSTER", "staging-app"}, [4]doctor.State{warning, warning, wrong, warning}, "another cluster"},
+		{"release", [2]string{"EXECUTION_ROLE", "EXECUTION_ROLE"}, [4]doctor.State{warning, warning, wrong, warning}, "a name left as it was"},
+		{"push", [2]string{"magecloudkit/*", "shop/*"}, [4]doctor.State{warning, warning, warning, warning}, "other repositories"},
+	} {
+		t.Run(c.description, func(t *testing.T) {
+			p := well()
+			for name := range strings.FieldsSeq(c.policies) {
+				raw, err := os.ReadFile("../../../docs/iam/" + name + ".json")
+				noError(t, err)
+				text := string(raw)
+				for from, to := range right {
+					if from == c.wrong[0] {
+						to = c.wrong[1]
+					}
+					text = strings.ReplaceAll(text, from, to)
+				}
+				var policy awssim.Policy
+				noError(t, json.Unmarshal([]byte(text), &policy))
+				p.topology.Policies = append(p.topology.Policies, policy)
+			}
+			_, report := p.examine(t)
+			for i, job := range []string{"read", "push", "release", "cleanup"} {
+				j := slices.IndexFunc(report.Lines, func(l doctor.Line) bool { return l.Name == "permissions" && strings.HasPrefix(l.Subject, job+": ") })
+				if j < 0 || report.Lines[j].State != c.states[i] {
+					t.Errorf("%s is not %s: %+v", job, c.states[i], report.Lines[max(j, 0)])
+				}
+			}
+		})
+	}
+}

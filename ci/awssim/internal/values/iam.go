@@ -12,8 +12,8 @@ import (
 	"github.com/magecloudkit/pipeline/ci/awssim/internal/wire"
 )
 
-// AWS IAM, after https://docs.aws.amazon.com/IAM/latest/APIReference/: the roles that a topology names, and what the
-// world's faults make a simulation of permissions answer. Policies are left out.
+// AWS IAM, after https://docs.aws.amazon.com/IAM/latest/APIReference/: the roles that a topology names, and what a
+// simulation of permissions answers by its policies and the world's faults. No call is refused for want of a policy.
 
 // Roles is IAM.
 type Roles struct {
@@ -21,7 +21,9 @@ type Roles struct {
 
 	k      *kernel.Kernel
 	denied func(action string) bool
-	roles  *wire.Table[types.Role]
+	// Policies are those of whoever asks for a simulation; nil: everything is allowed.
+	policies []Policy
+	roles    *wire.Table[types.Role]
 }
 
 // NewRoles returns an IAM without a role. denied says what a simulation of a policy answers.
@@ -43,6 +45,17 @@ func NewRoles(k *kernel.Kernel, denied func(action string) bool) *Roles {
 		})
 	wire.Handle(s, "SimulatePrincipalPolicy", r.simulatePrincipalPolicy)
 	return r
+}
+
+// Attach attaches policies to everybody, for simulations.
+func (r *Roles) Attach(policies []Policy) error {
+	for _, p := range policies {
+		if err := p.check(); err != nil {
+			return err
+		}
+	}
+	r.policies = policies
+	return nil
 }
 
 // Build makes roles.
@@ -76,7 +89,7 @@ func (r *Roles) RoleExists(arn string) bool {
 	return r.roles.Rows[name[strings.LastIndex(name, "/")+1:]] != nil
 }
 
-// simulatePrincipalPolicy allows what no fault denies.
+// simulatePrincipalPolicy allows what the policies do and no fault denies.
 func (r *Roles) simulatePrincipalPolicy(c *wire.Call, in *iam.SimulatePrincipalPolicyInput) (*iam.SimulatePrincipalPolicyOutput, error) {
 	if len(in.ActionNames) == 0 {
 		return nil, wire.Errf("ValidationError", "1 validation error detected: Value null at 'actionNames' failed to satisfy constraint: Member must not be null")
@@ -87,11 +100,14 @@ func (r *Roles) simulatePrincipalPolicy(c *wire.Call, in *iam.SimulatePrincipalP
 	}
 	out := &iam.SimulatePrincipalPolicyOutput{}
 	for _, action := range in.ActionNames {
-		decision := types.PolicyEvaluationDecisionTypeAllowed
-		if r.denied(action) {
-			decision = types.PolicyEvaluationDecisionTypeImplicitDeny
-		}
 		for _, resource := range resources {
+			decision := types.PolicyEvaluationDecisionTypeAllowed
+			if r.policies != nil {
+				decision = decide(r.policies, action, resource, in.ContextEntries)
+			}
+			if r.denied(action) {
+				decision = types.PolicyEvaluationDecisionTypeImplicitDeny
+			}
 			out.EvaluationResults = append(out.EvaluationResults, types.EvaluationResult{
 				EvalActionName: aws.String(action), EvalResourceName: aws.String(resource), EvalDecision: decision,
 			})

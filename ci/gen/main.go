@@ -1,10 +1,11 @@
 // Command gen writes what follows from the table of verbs (ci/verbs) and from package main's constructor: the Dagger
 // functions of the verbs that speak with AWS, what make hands on, and the README's tables of settings; and from ci/documents
-// the schemas of what --json prints; and what doctor compares a set-up with. `go generate` runs it at the root; a test holds the files to it.
+// the schemas of what --json prints; what doctor compares a set-up with; and, from .circleci/config.yml, CircleCI's other files. `go generate` runs it at the root; a test holds the files to it.
 package main
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 )
@@ -54,6 +55,11 @@ func generate(root string) (map[string][]byte, error) {
 	if files["docs/doctor.md"], err = checks(root); err != nil {
 		return nil, err
 	}
+	circle, err := circleFiles(root)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(files, circle)
 	files["verbs.gen.go"], files["ci/verbs.mk"], files["README.md"] = functions, makefile(module), readme
 	return files, nil
 }

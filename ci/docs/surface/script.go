@@ -50,7 +50,7 @@ func Script(text string) ([]Command, error) {
 func word(parts []syntax.WordPart) []string {
 	if len(parts) == 1 {
 		if p, ok := parts[0].(*syntax.ParamExp); ok && alternative(p) {
-			return word(p.Exp.Word.Parts)
+			return split(p.Exp.Word.Parts)
 		}
 	}
 	var b strings.Builder
@@ -69,6 +69,30 @@ func word(parts []syntax.WordPart) []string {
 		}
 	}
 	return []string{b.String()}
+}
+
+// split is what words come to that are no word by themselves: they end at spaces that are not quoted.
+func split(parts []syntax.WordPart) []string {
+	var out []string
+	open := false // the last one goes on
+	for _, part := range parts {
+		text := strings.Join(word([]syntax.WordPart{part}), " ")
+		pieces := []string{text}
+		if _, ok := part.(*syntax.Lit); ok {
+			pieces = strings.Fields(text)
+			open = open && !strings.HasPrefix(text, " ")
+		}
+		for i, piece := range pieces {
+			if open && i == 0 {
+				out[len(out)-1] += piece
+			} else {
+				out = append(out, piece)
+			}
+		}
+		_, ok := part.(*syntax.Lit)
+		open = len(out) > 0 && !(ok && strings.HasSuffix(text, " "))
+	}
+	return out
 }
 
 func alternative(p *syntax.ParamExp) bool {

@@ -2717,6 +2717,20 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 				}
 			}
 			return (*Magecloudkit).Status(&parent, ctx, cluster, service, cronRule, schedule, prefix, ecrRepository, asJson)
+		case "TestResults":
+			var parent Magecloudkit
+			err = json.Unmarshal(parentJSON, &parent)
+			if err != nil {
+				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
+			}
+			var buildNum string
+			if inputArgs["buildNum"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["buildNum"]), &buildNum)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg buildNum", err))
+				}
+			}
+			return (*Magecloudkit).TestResults(&parent, ctx, buildNum)
 		case "Verify":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)

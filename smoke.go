@@ -14,6 +14,7 @@ const (
 	storeVar   = treeDir + "/var"
 	shopURL    = "http://web:8080"
 	askProgram = mckDir + "/ask"
+	askedDir   = "/var/lib/mck/results"
 )
 
 // Run the images as a shop, and ask whether it serves.
@@ -71,12 +72,41 @@ func (b *Build) Smoke(
 		nginx = nginx.WithNewFile(treeDir+"/pub/media/"+p, "a customer's\n")
 	}
 	web := nginx.AsService(dagger.ContainerAsServiceOpts{UseEntrypoint: true})
-	args := []string{askProgram, "--images", "/images", "--url", shopURL, "--redis", "redis:6379", "--paths", "/paths", "--logs", "/var/store/log/*.log"}
+	args := []string{askProgram, "--images", "/images", "--url", shopURL, "--redis", "redis:6379", "--paths", "/paths", "--logs", "/var/store/log/*.log",
+		"--junit", resultsOf(b.BuildNum), "--name", "build " + b.BuildNum}
 	if asJson {
 		args = append(args, "--json")
 	}
 	return tools.WithServiceBinding("web", web).WithServiceBinding("redis", redis).
 		WithMountedDirectory("/images", b.Export()).WithMountedFile("/paths", paths).
-		WithMountedCache("/var/store", logs).
+		WithMountedCache("/var/store", logs).WithMountedCache(askedDir, results()).
 		WithExec(args).Stdout(ctx)
+}
+
+// results are what the shops were asked, a file a build. The engine keeps them, whatever came of it.
+func results() *dagger.CacheVolume { return dag.CacheVolume("smoke-results") }
+
+// resultsOf is a build's file there. A build's number is a tag, and so a name of a file.
+func resultsOf(buildNum string) string { return askedDir + "/" + buildNum + ".xml" }
+
+// What a build's images were asked when they ran as a shop, as JUnit's XML: test results for a CI system.
+//
+// Of a build that this engine has made, one that does not serve included:
+// `test-results --build-num=1 export --path=smoke.xml`.
+//
+// +cache="never"
+func (m *Magecloudkit) TestResults(
+	ctx context.Context,
+	// The build's number.
+	buildNum string,
+) (*dagger.File, error) {
+	if err := (build.Release{BuildNum: buildNum, Created: time.Now()}).Validate(); err != nil {
+		return nil, err
+	}
+	const script = `test -s "$0" || { echo "there are no test results: this engine has not run the images of build $1 as a shop" >&2; exit 1; }; cp "$0" /results.xml`
+	return dag.Container().From(golangImage).
+		WithMountedCache(askedDir, results()).
+		WithEnvVariable("MCK_ASKED_AT", time.Now().UTC().Format(time.RFC3339Nano)).
+		WithExec([]string{"sh", "-euc", script, resultsOf(buildNum), buildNum}).
+		File("/results.xml").Sync(ctx)
 }

@@ -52,4 +52,12 @@ func TestWhatIsBuiltServes(t *testing.T) {
 	if failed.code == 0 || !strings.Contains(failed.all(), "the images do not serve") {
 		t.Errorf("a shop that fails is a build, exit code %d:\n%.4000s", failed.code, failed.all())
 	}
+	// Test results are there of both.
+	for num, want := range map[string]string{"7": `failures="0"`, "8": "<failure"} {
+		file := filepath.Join(t.TempDir(), "smoke.xml")
+		call(t, append(flags(dir), "test-results", "--build-num="+num, "export", "--path="+file)...).must(t)
+		if raw, err := os.ReadFile(file); err != nil || !strings.Contains(string(raw), want) || !strings.Contains(string(raw), `name="build `+num+`"`) {
+			t.Errorf("the test results of build %s lack %q: %v\n%.2000s", num, want, err, raw)
+		}
+	}
 }

@@ -145,6 +145,7 @@ func TestABranchIsBuilt(t *testing.T) {
 		"build",
 		"  call --magento-public-key=env://MAGENTO_PUBLIC_KEY --magento-private-key=env://MAGENTO_PRIVATE_KEY check",
 		"  call --magento-public-key=env://MAGENTO_PUBLIC_KEY --magento-private-key=env://MAGENTO_PRIVATE_KEY build --build-num=57 --revision=5a1d0c3 --revision-time=T --repository=https://github.com/acme/shop summary",
+		"  call test-results --build-num=57 export --path=/tmp/results/smoke.xml",
 	)
 }
 
@@ -165,6 +166,7 @@ func TestMainIsReleased(t *testing.T) {
 		"  call check",
 		"  call build --build-num=57 --revision=5a1d0c3 --revision-time=T --repository=https://github.com/acme/shop summary",
 		strings.Replace(aws("push"), "call", "call --smoke=false", 1)+"push --build-num=57 --revision=5a1d0c3 --revision-time=T --repository=https://github.com/acme/shop",
+		"  call test-results --build-num=57 export --path=/tmp/results/smoke.xml",
 		"deploy-staging (magecloudkit-staging)",
 		aws("staging")+"deploy --build-num=57 --pin-digest --cluster=staging-app --service=web,consumers --cron-rule=staging-cron --by=jane",
 		"  call report --cluster=staging-app export --path=/tmp/reports/release.html",
@@ -182,6 +184,9 @@ func TestMainIsReleased(t *testing.T) {
 		if diff := cmp.Diff(want, j.of("circleci")); diff != "" {
 			t.Errorf("%s's release markers (-want +got):\n%s", j.name, diff)
 		}
+	}
+	if !slices.Contains(jobs[0].stored, "/tmp/results") {
+		t.Error("the build's test results are not kept")
 	}
 	for _, j := range jobs {
 		if !slices.Contains(j.stored, "/tmp/reports") {
@@ -381,6 +386,19 @@ func TestAFailedRelease(t *testing.T) {
 	}
 	if !slices.ContainsFunc(last.calls, func(c call) bool { return slices.Contains(c, "report") }) || !slices.Contains(last.stored, "/tmp/reports") {
 		t.Errorf("its report is not kept: %q", last.calls)
+	}
+}
+
+// A shop that does not answer is what test results are for.
+func TestAFailedBuild(t *testing.T) {
+	s := newService(t, ours, "main")
+	s.fail = "build"
+	jobs := s.run()
+	if len(jobs) != 1 || !jobs[0].failed {
+		t.Fatalf("a build that fails is followed by %q", commands(jobs[1:]))
+	}
+	if !slices.ContainsFunc(jobs[0].calls, func(c call) bool { return slices.Contains(c, "test-results") }) || !slices.Contains(jobs[0].stored, "/tmp/results") {
+		t.Errorf("what the shop was asked is not kept: %q", jobs[0].calls)
 	}
 }
 

@@ -76,16 +76,22 @@ func (r Report) String() string {
 		if c.Status != Failed {
 			continue
 		}
-		fmt.Fprintf(&b, "\n%s: %s\n", c.Name, c.Detail)
-		if c.Cause != "" {
-			fmt.Fprintf(&b, "  likely cause: %s\n", c.Cause)
-		}
-		if c.Page != "" {
-			fmt.Fprintf(&b, "  the page begins: %s\n", c.Page)
-		}
-		for _, l := range c.Log {
-			fmt.Fprintf(&b, "  log: %s\n", l)
-		}
+		fmt.Fprintf(&b, "\n%s: %s\n%s", c.Name, c.Detail, c.more())
+	}
+	return b.String()
+}
+
+// more is what there is to say of a failure beside its detail, a line each.
+func (c Check) more() string {
+	var b strings.Builder
+	if c.Cause != "" {
+		fmt.Fprintf(&b, "  likely cause: %s\n", c.Cause)
+	}
+	if c.Page != "" {
+		fmt.Fprintf(&b, "  the page begins: %s\n", c.Page)
+	}
+	for _, l := range c.Log {
+		fmt.Fprintf(&b, "  log: %s\n", l)
 	}
 	return b.String()
 }

@@ -2,6 +2,7 @@ package smoke_test
 
 import (
 	"context"
+	"encoding/xml"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -99,6 +100,54 @@ func TestAsk(t *testing.T) {
 				t.Errorf("%s: it does not say %q:\n%s", name, want, r)
 			}
 		}
+	}
+}
+
+// CI systems show a failure by what they find in JUnit's XML.
+func TestJUnit(t *testing.T) {
+	report := ask(t, map[string]string{"/admin/": "500 <p>sorry</p>"}, []string{"PHP Fatal error: \x1b[31mClass \"Redis\" not found"})
+	raw, err := report.JUnit("build 7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		Suites []struct {
+			Name     string `xml:"name,attr"`
+			Tests    int    `xml:"tests,attr"`
+			Failures int    `xml:"failures,attr"`
+			Skipped  int    `xml:"skipped,attr"`
+			Cases    []struct {
+				Name    string `xml:"name,attr"`
+				Failure *struct {
+					Message string `xml:"message,attr"`
+					Text    string `xml:",chardata"`
+				} `xml:"failure"`
+				Skipped *struct{} `xml:"skipped"`
+			} `xml:"testcase"`
+		} `xml:"testsuite"`
+	}
+	if err := xml.Unmarshal(raw, &got); err != nil || len(got.Suites) != 1 {
+		t.Fatalf("%v\n%s", err, raw)
+	}
+	suite, failed, skipped := got.Suites[0], 0, 0
+	for i, c := range suite.Cases {
+		check := report.Checks[i]
+		if (c.Failure != nil) != (check.Status == smoke.Failed) || (c.Skipped != nil) != (check.Status == smoke.Skipped) || c.Name != check.Name {
+			t.Errorf("case %d is %+v, of the check %+v", i, c, check)
+		}
+		if c.Skipped != nil {
+			skipped++
+		}
+		if c.Failure == nil {
+			continue
+		}
+		failed++
+		if check.Name == "admin" && (!strings.Contains(c.Failure.Message, "/admin/ answers 500") || !strings.Contains(c.Failure.Text, "the page begins: sorry")) {
+			t.Errorf("the failure is %+v", c.Failure)
+		}
+	}
+	if suite.Name != "build 7" || suite.Tests != len(report.Checks) || suite.Failures != failed || suite.Skipped != skipped || failed == 0 {
+		t.Errorf("the suite counts %d tests, %d failures, %d skipped, not %d, %d, %d:\n%s", suite.Tests, suite.Failures, suite.Skipped, len(report.Checks), failed, skipped, raw)
 	}
 }
 

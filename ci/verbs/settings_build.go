@@ -55,6 +55,7 @@ type Build struct {
 type Smoke struct {
 	Images string `flag:"images" default:"out" doc:"directory with the OCI layouts magento2 and nginx"`
 	Keep   bool   `flag:"keep" doc:"keep the containers' files and logs, and say where"`
+	JUnit  string `flag:"junit" value:"file" doc:"write what was asked to this file as well, as JUnit XML: test results for a CI system"`
 	JSON
 }
 

@@ -31,7 +31,7 @@ func main() {
 
 func run(ctx context.Context, argv []string) error {
 	var shop hostrun.Elsewhere
-	var listen, logs string
+	var listen, logs, junit, name string
 	var asJSON bool
 	fl := flag.NewFlagSet("ask", flag.ContinueOnError)
 	fl.StringVar(&listen, "search", "", "address to stand in for a search engine at, and do nothing else")
@@ -40,6 +40,8 @@ func run(ctx context.Context, argv []string) error {
 	fl.StringVar(&shop.Redis, "redis", "", "address of Redis: HOST:PORT")
 	fl.StringVar(&logs, "logs", "", "patterns of log files, separated by commas")
 	fl.StringVar(&shop.Paths, "paths", "", "file with the paths of a category and of a product, one a line")
+	fl.StringVar(&junit, "junit", "", "file to write the report to as JUnit XML as well")
+	fl.StringVar(&name, "name", "smoke", "what the report is called there")
 	fl.BoolVar(&asJSON, "json", false, "print the report as JSON")
 	if err := fl.Parse(argv); err != nil {
 		return err
@@ -56,6 +58,15 @@ func run(ctx context.Context, argv []string) error {
 	report, err := hostrun.Ask(ctx, shop)
 	if err != nil {
 		return err
+	}
+	if junit != "" {
+		raw, err := report.JUnit(name)
+		if err == nil {
+			err = os.WriteFile(junit, raw, 0o644)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	if asJSON {
 		out, err := json.MarshalIndent(report, "", "  ")

@@ -27,6 +27,15 @@ func newSmokeCommand(e *env) *cobra.Command {
 		if err := keepSmoke(s.Images, report); err != nil {
 			return err
 		}
+		if s.JUnit != "" {
+			raw, err := report.JUnit("smoke of " + s.Images)
+			if err == nil {
+				err = os.WriteFile(s.JUnit, raw, 0o644)
+			}
+			if err != nil {
+				return err
+			}
+		}
 		if s.JSON.JSON {
 			if err := writeJSON(e.stdout, report); err != nil {
 				return err

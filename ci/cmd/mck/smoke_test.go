@@ -179,7 +179,8 @@ func TestSmokeCatches(t *testing.T) {
 func TestSmoke(t *testing.T) {
 	needShop(t)
 	out := buildImages(t, nil)
-	code, stdout, errs := mck(t, withTools(t, nil), "smoke", "--images", out, "--json")
+	junit := filepath.Join(t.TempDir(), "smoke.xml")
+	code, stdout, errs := mck(t, withTools(t, nil), "smoke", "--images", out, "--json", "--junit", junit)
 	if code != 0 {
 		t.Fatalf("smoke = %d\n%s%s", code, stdout, errs)
 	}
@@ -190,6 +191,9 @@ func TestSmoke(t *testing.T) {
 	}
 	if strings.Contains(stdout, `"failed"`) || strings.Contains(stdout, `"skipped"`) {
 		t.Errorf("not everything was asked and well:\n%s", stdout)
+	}
+	if raw, err := os.ReadFile(junit); err != nil || !strings.Contains(string(raw), `failures="0" skipped="0"`) {
+		t.Errorf("as JUnit: %v\n%s", err, raw)
 	}
 }
 

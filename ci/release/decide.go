@@ -82,6 +82,30 @@ func priorOfAdopted(p *service) string {
 	return p.prior
 }
 
+// movedWithRest reports whether a service that runs its target was moved by a release
+// that has still to move another one: after that one's revision was registered, which
+// is before any service is moved, and before that one went back, if it did.
+func (pl *plan) movedWithRest(p *service) bool {
+	moved := aws.ToTime(primaryOf(&p.svc).CreatedAt)
+	for _, rest := range pl.services {
+		if rest.rev == nil || rest == p || pl.runsAlready(rest) {
+			continue
+		}
+		registered := rest.rev.since
+		if rest.adopt {
+			registered = aws.ToTime(rest.rev.before.TaskDefinition.RegisteredAt)
+		}
+		if registered.IsZero() || moved.Before(registered) {
+			continue
+		}
+		last := aws.ToTime(primaryOf(&rest.svc).CreatedAt)
+		if rest.adopt || last.Before(registered) || moved.Before(last) {
+			return true
+		}
+	}
+	return false
+}
+
 // runsAlready reports whether there is nothing to do for a service.
 func (pl *plan) runsAlready(p *service) bool {
 	u := pl.updateFor(p)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsecs "github.com/aws/aws-sdk-go-v2/service/ecs"
@@ -79,6 +80,7 @@ type service struct {
 	// Decided.
 	prior string // revision to go back to: ARN or family:revision
 	adopt bool   // a deployment of the target is in progress already
+	taken bool   // an interrupted run of this very release has moved it
 
 	// Done.
 	late bool // its test listener was asked while production traffic moved
@@ -99,6 +101,8 @@ type revision struct {
 	// Found, or done.
 	target string // ARN, once it is known
 	fresh  bool   // registered by this run
+	// since is when a target that this run found was registered; zero: it was not found.
+	since time.Time
 }
 
 func (p *revision) arn() string { return aws.ToString(p.before.TaskDefinition.TaskDefinitionArn) }

@@ -168,7 +168,7 @@ func (v *survey) planEdits(ctx context.Context, p *revision, edits ecs.Edits) {
 		return
 	}
 	if p.is(latest) {
-		p.target = aws.ToString(latest.TaskDefinition.TaskDefinitionArn)
+		p.target, p.since = aws.ToString(latest.TaskDefinition.TaskDefinitionArn), aws.ToTime(latest.TaskDefinition.RegisteredAt)
 	}
 }
 
@@ -206,6 +206,22 @@ func (v *survey) checkDeployments() {
 		v.refuse("service "+p.name, doWaitForDeployment,
 			sayInProgress, aws.ToString(d.Id),
 			ecs.RevisionName(aws.ToString(d.TaskDefinition)), aws.ToTime(d.CreatedAt).UTC().Format("15:04:05 MST"))
+	}
+	v.takeUp()
+}
+
+// takeUp finds the services that an interrupted run of this very release has moved
+// already: should the rest fail, they go back with it.
+func (v *survey) takeUp() {
+	for _, p := range v.services {
+		if p.rev == nil || !v.runsAlready(p) {
+			continue
+		}
+		replaces := ecs.Tag(p.rev.before.Tags, TagReplaces)
+		if p.taken = replaces != "" && v.movedWithRest(p); p.taken {
+			p.prior = replaces
+			v.note(LevelInfo, sayTakenUp, p.name, ecs.RevisionName(p.rev.target), replaces)
+		}
 	}
 }
 

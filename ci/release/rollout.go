@@ -48,6 +48,9 @@ func (a *act) toRoll() []*service {
 		if a.runsAlready(p) {
 			a.note(LevelInfo, sayRunsAlready, p.name, ecs.RevisionName(p.rev.target))
 			p.res.Verdict = ecs.Completed
+			if p.taken {
+				p.res.Moved, p.res.Deployment, p.res.Before = true, aws.ToString(primaryOf(&p.svc).Id), p.prior
+			}
 			continue
 		}
 		if p.adopt {

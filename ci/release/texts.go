@@ -56,6 +56,7 @@ const (
 	sayNoVariable        = "is in no container that runs, so there is nothing to remove"
 	sayLatestUnread      = "its latest revision cannot be read: %v"
 	sayAdopted           = "service %s: deployment %s of this build is in progress already"
+	sayTakenUp           = "service %s: an interrupted run of this release has moved it to %s; should the rest fail, it goes back to %s"
 	doWaitForDeployment  = "wait for it, or use --wait-for-deployment"
 	sayInProgress        = "has a deployment in progress: %s of %s, since %s"
 	doLeaveOutCount      = "leave --desired-count out"

@@ -42,6 +42,9 @@ func update(service, revision, more string) string {
 	return s + "}"
 }
 
+// webFails is a build whose web containers end early, while its consumers work.
+var webFails = behave{{Image: "magento2:301", Family: Web, Container: "magento", ExitAfter: d(8 * second), Exit: aws.Int32(1)}}
+
 // crashLoop is a build whose containers of services end at once.
 var crashLoop = behave{{Image: "magento2:301", Command: "", Container: "magento", ExitAfter: d(3 * second), Exit: aws.Int32(255), Logs: []string{"PHP Fatal error:  Uncaught Error"}},
 	{Image: "magento2:301", Container: "magento", Standalone: true, ExitAfter: d(3 * second), Exit: aws.Int32(0)}}
@@ -130,6 +133,10 @@ func noRollback(r *release.Request) { r.Rollback = false }
 func waiting(r *release.Request) { r.WaitForDeployment = true }
 
 func onlyWeb(r *release.Request) { r.Services = []string{Web} }
+
+func onlyConsumers(r *release.Request) { r.Services, r.CronRules = []string{Consumers}, nil }
+
+func consumersFirst(r *release.Request) { r.Services = []string{Consumers, Web} }
 
 func both(a, b ask) ask { return func(r *release.Request) { a(r); b(r) } }
 

@@ -9,7 +9,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .PHONY: help engine check lock composer precompile build pin get-ecr push inspect audit cleanup \
-	doctor deploy install report rollback status logs wait scale verify diff history rehearse generate demo test lint packages e2e
+	doctor deploy install report rollback status logs continue wait scale verify diff history rehearse generate demo test lint packages e2e
 
 ENGINE ?= dagger
 DAGGER ?= dagger
@@ -160,6 +160,9 @@ status: engine ## Show which build runs where
 
 logs: engine ## Show the logs of the services' containers
 	$(call verb,logs)
+
+continue: engine ## Go on with a release that stands at a pause: after make deploy MCK_WAIT_UNTIL=POST_TEST_TRAFFIC_SHIFT
+	$(call verb,continue)
 
 wait: engine ## Wait until no deployment is in progress and all tasks run
 	$(call verb,wait)

@@ -1170,6 +1170,286 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
 			}
 			return (*Magecloudkit).Composer(&parent, ctx)
+		case "Continue":
+			var parent Magecloudkit
+			err = json.Unmarshal(parentJSON, &parent)
+			if err != nil {
+				panic(fmt.Errorf("%s: %w", "failed to unmarshal parent object", err))
+			}
+			var cluster string
+			if inputArgs["cluster"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["cluster"]), &cluster)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cluster", err))
+				}
+			}
+			var service []string
+			if inputArgs["service"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["service"]), &service)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg service", err))
+				}
+			}
+			var cronRule []string
+			if inputArgs["cronRule"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["cronRule"]), &cronRule)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cronRule", err))
+				}
+			}
+			var schedule []string
+			if inputArgs["schedule"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["schedule"]), &schedule)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg schedule", err))
+				}
+			}
+			var prefix string
+			if inputArgs["prefix"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["prefix"]), &prefix)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg prefix", err))
+				}
+			}
+			var ecrRepository []string
+			if inputArgs["ecrRepository"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["ecrRepository"]), &ecrRepository)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg ecrRepository", err))
+				}
+			}
+			var container string
+			if inputArgs["container"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["container"]), &container)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg container", err))
+				}
+			}
+			var console string
+			if inputArgs["console"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["console"]), &console)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg console", err))
+				}
+			}
+			var taskTimeout string
+			if inputArgs["taskTimeout"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["taskTimeout"]), &taskTimeout)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg taskTimeout", err))
+				}
+			}
+			var taskCpu string
+			if inputArgs["taskCpu"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["taskCpu"]), &taskCpu)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg taskCpu", err))
+				}
+			}
+			var taskMemory string
+			if inputArgs["taskMemory"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["taskMemory"]), &taskMemory)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg taskMemory", err))
+				}
+			}
+			var desiredCount int
+			if inputArgs["desiredCount"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["desiredCount"]), &desiredCount)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg desiredCount", err))
+				}
+			}
+			var migrate string
+			if inputArgs["migrate"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["migrate"]), &migrate)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg migrate", err))
+				}
+			}
+			var cacheFlush bool
+			if inputArgs["cacheFlush"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["cacheFlush"]), &cacheFlush)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg cacheFlush", err))
+				}
+			}
+			var timeout string
+			if inputArgs["timeout"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["timeout"]), &timeout)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg timeout", err))
+				}
+			}
+			var waitForDeployment bool
+			if inputArgs["waitForDeployment"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["waitForDeployment"]), &waitForDeployment)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg waitForDeployment", err))
+				}
+			}
+			var minHealthyPercent int
+			if inputArgs["minHealthyPercent"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["minHealthyPercent"]), &minHealthyPercent)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg minHealthyPercent", err))
+				}
+			}
+			var maxPercent int
+			if inputArgs["maxPercent"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["maxPercent"]), &maxPercent)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg maxPercent", err))
+				}
+			}
+			var circuitBreaker string
+			if inputArgs["circuitBreaker"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["circuitBreaker"]), &circuitBreaker)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg circuitBreaker", err))
+				}
+			}
+			var force bool
+			if inputArgs["force"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["force"]), &force)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg force", err))
+				}
+			}
+			var rollback bool
+			if inputArgs["rollback"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["rollback"]), &rollback)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg rollback", err))
+				}
+			}
+			var keepRevisions int
+			if inputArgs["keepRevisions"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["keepRevisions"]), &keepRevisions)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg keepRevisions", err))
+				}
+			}
+			var by string
+			if inputArgs["by"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["by"]), &by)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg by", err))
+				}
+			}
+			var dryRun bool
+			if inputArgs["dryRun"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["dryRun"]), &dryRun)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg dryRun", err))
+				}
+			}
+			var probe []string
+			if inputArgs["probe"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probe"]), &probe)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probe", err))
+				}
+			}
+			var probeText string
+			if inputArgs["probeText"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeText"]), &probeText)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeText", err))
+				}
+			}
+			var probeBuild bool
+			if inputArgs["probeBuild"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeBuild"]), &probeBuild)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeBuild", err))
+				}
+			}
+			var probeTimeout string
+			if inputArgs["probeTimeout"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeTimeout"]), &probeTimeout)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeTimeout", err))
+				}
+			}
+			var probeAuth *dagger.Secret
+			if inputArgs["probeAuth"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeAuth"]), &probeAuth)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeAuth", err))
+				}
+			}
+			var probeTest []string
+			if inputArgs["probeTest"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeTest"]), &probeTest)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeTest", err))
+				}
+			}
+			var probeContinue bool
+			if inputArgs["probeContinue"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["probeContinue"]), &probeContinue)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg probeContinue", err))
+				}
+			}
+			var newRelicApiKey *dagger.Secret
+			if inputArgs["newRelicApiKey"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["newRelicApiKey"]), &newRelicApiKey)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg newRelicApiKey", err))
+				}
+			}
+			var newRelicEntityGuid string
+			if inputArgs["newRelicEntityGuid"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["newRelicEntityGuid"]), &newRelicEntityGuid)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg newRelicEntityGuid", err))
+				}
+			}
+			var datadogApiKey *dagger.Secret
+			if inputArgs["datadogApiKey"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["datadogApiKey"]), &datadogApiKey)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg datadogApiKey", err))
+				}
+			}
+			var datadogSite string
+			if inputArgs["datadogSite"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["datadogSite"]), &datadogSite)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg datadogSite", err))
+				}
+			}
+			var webhookUrl *dagger.Secret
+			if inputArgs["webhookUrl"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["webhookUrl"]), &webhookUrl)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg webhookUrl", err))
+				}
+			}
+			var webhookToken *dagger.Secret
+			if inputArgs["webhookToken"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["webhookToken"]), &webhookToken)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg webhookToken", err))
+				}
+			}
+			var waitUntil string
+			if inputArgs["waitUntil"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["waitUntil"]), &waitUntil)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg waitUntil", err))
+				}
+			}
+			var asJson bool
+			if inputArgs["asJson"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["asJson"]), &asJson)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
+				}
+			}
+			return (*Magecloudkit).Continue(&parent, ctx, cluster, service, cronRule, schedule, prefix, ecrRepository, container, console, taskTimeout, taskCpu, taskMemory, desiredCount, migrate, cacheFlush, timeout, waitForDeployment, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, probe, probeText, probeBuild, probeTimeout, probeAuth, probeTest, probeContinue, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, waitUntil, asJson)
 		case "Deploy":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)
@@ -1491,6 +1771,13 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg plaintext", err))
 				}
 			}
+			var waitUntil string
+			if inputArgs["waitUntil"] != nil {
+				err = json.Unmarshal([]byte(inputArgs["waitUntil"]), &waitUntil)
+				if err != nil {
+					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg waitUntil", err))
+				}
+			}
 			var asJson bool
 			if inputArgs["asJson"] != nil {
 				err = json.Unmarshal([]byte(inputArgs["asJson"]), &asJson)
@@ -1498,7 +1785,7 @@ func invoke(ctx context.Context, parentJSON []byte, parentName string, fnName st
 					panic(fmt.Errorf("%s: %w", "failed to unmarshal input arg asJson", err))
 				}
 			}
-			return (*Magecloudkit).Deploy(&parent, ctx, buildNum, from, pinDigest, downgrade, cluster, service, cronRule, schedule, prefix, ecrRepository, container, console, taskTimeout, taskCpu, taskMemory, desiredCount, migrate, cacheFlush, timeout, waitForDeployment, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, probe, probeText, probeBuild, probeTimeout, probeAuth, probeTest, probeContinue, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, env, secret, unset, plaintext, asJson)
+			return (*Magecloudkit).Deploy(&parent, ctx, buildNum, from, pinDigest, downgrade, cluster, service, cronRule, schedule, prefix, ecrRepository, container, console, taskTimeout, taskCpu, taskMemory, desiredCount, migrate, cacheFlush, timeout, waitForDeployment, minHealthyPercent, maxPercent, circuitBreaker, force, rollback, keepRevisions, by, dryRun, probe, probeText, probeBuild, probeTimeout, probeAuth, probeTest, probeContinue, newRelicApiKey, newRelicEntityGuid, datadogApiKey, datadogSite, webhookUrl, webhookToken, env, secret, unset, plaintext, waitUntil, asJson)
 		case "Diff":
 			var parent Magecloudkit
 			err = json.Unmarshal(parentJSON, &parent)

@@ -522,6 +522,10 @@ func (m *Magecloudkit) Deploy(
 	//
 	// +optional
 	plaintext bool,
+	// Leave services that move traffic at this lifecycle stage, for continue or rollback: where a hook of type PAUSE holds, or BAKE_TIME.
+	//
+	// +optional
+	waitUntil string,
 	// Print the result as one JSON document.
 	//
 	// +optional
@@ -573,6 +577,214 @@ func (m *Magecloudkit) Deploy(
 	c.list("secret", secret)
 	c.list("unset", unset)
 	c.on("plaintext", plaintext)
+	c.text("wait-until", waitUntil)
+	c.on("json", asJson)
+	c.reports = true
+	return m.do(ctx, c)
+}
+
+// Go on with a release that stands at a pause.
+//
+// Exit codes: 0 released; 2 usage or settings; 3 refused before any change;
+// 4 migration failed, services untouched; 5 rollout failed and rolled back;
+// 6 rollout failed and not rolled back; 7 timed out; 8 superseded by another
+// deployment; 1 anything else, an interruption among it.
+//
+// +cache="never"
+func (m *Magecloudkit) Continue(
+	ctx context.Context,
+	// ECS cluster.
+	cluster string,
+	// ECS services; the first one's revision runs one-off tasks.
+	service []string,
+	// EventBridge rules that run cron, NAME or BUS/NAME.
+	//
+	// +optional
+	cronRule []string,
+	// Schedules of EventBridge Scheduler that run cron, NAME or GROUP/NAME.
+	//
+	// +optional
+	schedule []string,
+	// First part of the repositories' names.
+	//
+	// +default="magecloudkit"
+	prefix string,
+	// Repositories of the store's own images, instead of PREFIX/magento2 and PREFIX/nginx; 'ecr' for every image in a private ECR registry.
+	//
+	// +optional
+	ecrRepository []string,
+	// Container that runs commands; the first of the store's own that is not nginx, if not set.
+	//
+	// +optional
+	container string,
+	// How Magento's command line is called in the container.
+	//
+	// +default="bin/magento"
+	console string,
+	// For one one-off task.
+	//
+	// +default="30m"
+	taskTimeout string,
+	// CPU of the tasks: units (1024) or "1 vCPU".
+	//
+	// +optional
+	taskCpu string,
+	// Memory of the tasks: MiB (2048) or "2 GB".
+	//
+	// +optional
+	taskMemory string,
+	// Tasks of every service; -1 leaves them.
+	//
+	// +default=-1
+	desiredCount int,
+	// Whether the database is upgraded: auto, always or never.
+	//
+	// +default="auto"
+	migrate string,
+	// Flush Magento's cache after the roll.
+	//
+	// +default=true
+	cacheFlush bool,
+	// For the wait for all services together.
+	//
+	// +default="10m"
+	timeout string,
+	// Wait for a deployment in progress instead of refusing.
+	//
+	// +optional
+	waitForDeployment bool,
+	// Lower limit of healthy tasks during the roll; -1 leaves it.
+	//
+	// +default=-1
+	minHealthyPercent int,
+	// Upper limit of tasks during the roll; -1 leaves it.
+	//
+	// +default=-1
+	maxPercent int,
+	// The services' deployment circuit breaker: keep, off, on or rollback.
+	//
+	// +default="keep"
+	circuitBreaker string,
+	// Roll even if nothing has changed.
+	//
+	// +optional
+	force bool,
+	// Return to what ran before when the roll fails.
+	//
+	// +default=true
+	rollback bool,
+	// Deregister older revisions than the newest so many; 0 keeps all.
+	//
+	// +optional
+	keepRevisions int,
+	// Who releases; AWS is asked if not set.
+	//
+	// +optional
+	by string,
+	// Say what would be done, and do nothing.
+	//
+	// +optional
+	dryRun bool,
+	// Address of the shop that must answer after the roll, as URL or SERVICE=URL (the first service's if none is named): its page, the build by /REVISION.txt, its style sheets.
+	//
+	// +optional
+	probe []string,
+	// Text that the page of a probe must have.
+	//
+	// +optional
+	probeText string,
+	// Ask /REVISION.txt of a probe's host which build answers.
+	//
+	// +default=true
+	probeBuild bool,
+	// For a probe to answer as it must.
+	//
+	// +default="1m"
+	probeTimeout string,
+	// User:password that the probes' hosts are sent, as basic authentication.
+	//
+	// +optional
+	probeAuth *dagger.Secret,
+	// Address of a load balancer's test listener that must answer before production traffic moves (BLUE_GREEN, LINEAR, CANARY), as URL or SERVICE=URL.
+	//
+	// +optional
+	probeTest []string,
+	// End a PAUSE before production traffic moves, once the test listener has answered.
+	//
+	// +optional
+	probeContinue bool,
+	// New Relic user key, for change tracking.
+	//
+	// +optional
+	newRelicApiKey *dagger.Secret,
+	// New Relic entity that is released.
+	//
+	// +optional
+	newRelicEntityGuid string,
+	// Datadog API key, for an event.
+	//
+	// +optional
+	datadogApiKey *dagger.Secret,
+	// Datadog site.
+	//
+	// +default="datadoghq.com"
+	datadogSite string,
+	// Address that is sent the release as JSON.
+	//
+	// +optional
+	webhookUrl *dagger.Secret,
+	// Bearer token that the webhook is sent with.
+	//
+	// +optional
+	webhookToken *dagger.Secret,
+	// Leave services that move traffic at this lifecycle stage, for continue or rollback: where a hook of type PAUSE holds, or BAKE_TIME.
+	//
+	// +optional
+	waitUntil string,
+	// Print the result as one JSON document.
+	//
+	// +optional
+	asJson bool,
+) (string, error) {
+	c := verb("continue")
+	c.text("cluster", cluster)
+	c.list("service", service)
+	c.list("cron-rule", cronRule)
+	c.list("schedule", schedule)
+	c.text("prefix", prefix)
+	c.list("repository", ecrRepository)
+	c.text("container", container)
+	c.text("console", console)
+	c.text("task-timeout", taskTimeout)
+	c.text("task-cpu", taskCpu)
+	c.text("task-memory", taskMemory)
+	c.number("desired-count", desiredCount)
+	c.text("migrate", migrate)
+	c.off("cache-flush", !cacheFlush)
+	c.text("timeout", timeout)
+	c.on("wait-for-deployment", waitForDeployment)
+	c.number("min-healthy-percent", minHealthyPercent)
+	c.number("max-percent", maxPercent)
+	c.text("circuit-breaker", circuitBreaker)
+	c.on("force", force)
+	c.off("rollback", !rollback)
+	c.number("keep-revisions", keepRevisions)
+	c.text("by", by)
+	c.on("dry-run", dryRun)
+	c.list("probe", probe)
+	c.text("probe-text", probeText)
+	c.off("probe-build", !probeBuild)
+	c.text("probe-timeout", probeTimeout)
+	c.secret("MCK_PROBE_AUTH", probeAuth)
+	c.list("probe-test", probeTest)
+	c.on("probe-continue", probeContinue)
+	c.secret("NEW_RELIC_API_KEY", newRelicApiKey)
+	c.variable("NEW_RELIC_ENTITY_GUID", newRelicEntityGuid)
+	c.secret("DATADOG_API_KEY", datadogApiKey)
+	c.variable("DD_SITE", datadogSite)
+	c.secret("MCK_WEBHOOK_URL", webhookUrl)
+	c.secret("MCK_WEBHOOK_TOKEN", webhookToken)
+	c.text("wait-until", waitUntil)
 	c.on("json", asJson)
 	c.reports = true
 	return m.do(ctx, c)

@@ -168,7 +168,49 @@ dagger-deploy = $(call flag,--build-num,BUILD_NUM) \
 	$(call secret,--datadog-api-key,DATADOG_API_KEY DD_API_KEY) \
 	$(call flag,--datadog-site,DD_SITE) \
 	$(call secret,--webhook-url,MCK_WEBHOOK_URL) \
-	$(call secret,--webhook-token,MCK_WEBHOOK_TOKEN)
+	$(call secret,--webhook-token,MCK_WEBHOOK_TOKEN) \
+	$(call flag,--wait-until,MCK_WAIT_UNTIL)
+
+constructor-continue = $(of-aws)
+
+dagger-continue = $(call flag,--cluster,MCK_CLUSTER ECS_CLUSTER) \
+	$(call flag,--service,MCK_SERVICES ECS_SERVICES) \
+	$(call flag,--cron-rule,MCK_CRON_RULES) \
+	$(call flag,--schedule,MCK_SCHEDULES) \
+	$(call flag,--prefix,MCK_REPOSITORY_PREFIX) \
+	$(call flag,--ecr-repository,MCK_REPOSITORIES) \
+	$(call flag,--container,MCK_TASK_CONTAINER) \
+	$(call flag,--console,MCK_CONSOLE) \
+	$(call flag,--task-timeout,MCK_TASK_TIMEOUT) \
+	$(call flag,--task-cpu,MCK_TASK_CPU) \
+	$(call flag,--task-memory,MCK_TASK_MEMORY) \
+	$(call flag,--desired-count,MCK_DESIRED_COUNT) \
+	$(call flag,--migrate,MCK_MIGRATE) \
+	$(call flag,--cache-flush,MCK_CACHE_FLUSH) \
+	$(call flag,--timeout,MCK_TIMEOUT) \
+	$(call flag,--wait-for-deployment,MCK_WAIT_FOR_DEPLOYMENT) \
+	$(call flag,--min-healthy-percent,MCK_MIN_HEALTHY_PERCENT) \
+	$(call flag,--max-percent,MCK_MAX_PERCENT) \
+	$(call flag,--circuit-breaker,MCK_CIRCUIT_BREAKER) \
+	$(call flag,--force,MCK_FORCE) \
+	$(call flag,--rollback,MCK_ROLLBACK) \
+	$(call flag,--keep-revisions,MCK_DEREGISTER_BEYOND) \
+	$(call flag,--by,MCK_BY CIRCLE_USERNAME GITHUB_ACTOR) \
+	$(call flag,--dry-run,MCK_DRY_RUN) \
+	$(call flag,--probe,MCK_PROBE) \
+	$(call flag,--probe-text,MCK_PROBE_TEXT) \
+	$(call flag,--probe-build,MCK_PROBE_BUILD) \
+	$(call flag,--probe-timeout,MCK_PROBE_TIMEOUT) \
+	$(call secret,--probe-auth,MCK_PROBE_AUTH) \
+	$(call flag,--probe-test,MCK_PROBE_TEST) \
+	$(call flag,--probe-continue,MCK_PROBE_CONTINUE) \
+	$(call secret,--new-relic-api-key,NEW_RELIC_API_KEY) \
+	$(call flag,--new-relic-entity-guid,NEW_RELIC_ENTITY_GUID) \
+	$(call secret,--datadog-api-key,DATADOG_API_KEY DD_API_KEY) \
+	$(call flag,--datadog-site,DD_SITE) \
+	$(call secret,--webhook-url,MCK_WEBHOOK_URL) \
+	$(call secret,--webhook-token,MCK_WEBHOOK_TOKEN) \
+	$(call flag,--wait-until,MCK_WAIT_UNTIL)
 
 constructor-install = $(of-aws)
 

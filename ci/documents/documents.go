@@ -30,7 +30,7 @@ type Document struct {
 // All lists the kinds of documents.
 func All() []Document {
 	return []Document{
-		{"release", "What a release did, or would do, and what is true now", []string{"deploy", "install", "rollback", "verify", "diff", "env set", "env unset", "run", "wait", "scale"}, release.Result{}},
+		{"release", "What a release did, or would do, and what is true now", []string{"deploy", "install", "rollback", "verify", "diff", "env set", "env unset", "run", "continue", "wait", "scale"}, release.Result{}},
 		{"logs", "Lines of the services' containers", []string{"logs"}, []release.LogEntry{}},
 		{"status", "What runs where", []string{"status"}, release.Status{}},
 		{"history", "The deployments of the last 90 days, the latest first", []string{"history"}, []release.Past{}},

@@ -35,11 +35,13 @@ const (
 	// Rejected says that ECS goes on with it, and our own check at one of its stages says
 	// that it is no good.
 	Rejected Verdict = "rejected"
+	// Paused says that it stands at the stage up to which it was to be followed.
+	Paused Verdict = "paused"
 )
 
 // Verdicts are all that there are.
 func Verdicts() []Verdict {
-	return []Verdict{Completed, Failed, RolledBack, Superseded, TimedOut, Interrupted, Rejected}
+	return []Verdict{Completed, Failed, RolledBack, Superseded, TimedOut, Interrupted, Rejected, Paused}
 }
 
 // Done reports whether the verdict is one that ECS gave, rather than the end
@@ -146,7 +148,8 @@ type Follower struct {
 	// All waits for every deployment, even after one has failed.
 	All bool
 	// Check, if not nil, is asked after every look about a deployment that moves
-	// traffic and has no verdict yet. Its error is why it is [Rejected].
+	// traffic and has no verdict yet. Its error is why it is [Rejected],
+	// or [ErrPaused].
 	Check func(ctx context.Context, service string, at Stage) error
 
 	blind bool // service deployments may not be read

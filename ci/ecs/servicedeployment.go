@@ -2,6 +2,7 @@ package ecs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -30,7 +31,7 @@ func (s Stage) String() string {
 	}
 	text := fmt.Sprintf("at %s, with %g%% of production traffic", s.Name, s.Traffic)
 	if s.Hook != "" {
-		text += fmt.Sprintf("; it is paused until somebody continues it (aws ecs continue-service-deployment --service-deployment-arn %s --hook-id %s) or, at %s, ECS does %s",
+		text += fmt.Sprintf("; it is paused until somebody continues it (mck continue, or aws ecs continue-service-deployment --service-deployment-arn %s --hook-id %s) or, at %s, ECS does %s",
 			s.ServiceDeployment, s.Hook, s.Expires.UTC().Format(time.RFC3339), s.Action)
 	}
 	return text
@@ -68,7 +69,7 @@ func (f *Follower) stages(ctx context.Context, chunk []*following, services []ty
 	}
 	for _, d := range out.ServiceDeployments {
 		if s := byARN[aws.ToString(d.ServiceDeploymentArn)]; s != nil {
-			s.out.Stage = stageOf(d)
+			s.out.Stage = StageOf(d)
 		}
 	}
 }
@@ -78,12 +79,21 @@ func (f *Follower) check(ctx context.Context, s *following) {
 	if f.Check == nil || s.out.Verdict != "" || s.out.Stage.Name == "" {
 		return
 	}
-	if err := f.Check(ctx, s.out.Service, s.out.Stage); err != nil && ctx.Err() == nil {
+	switch err := f.Check(ctx, s.out.Service, s.out.Stage); {
+	case err == nil || ctx.Err() != nil:
+	case errors.Is(err, ErrPaused):
+		s.end(Paused, s.out.Stage.String(), f.Clock.Now())
+	default:
 		s.end(Rejected, err.Error(), f.Clock.Now())
 	}
 }
 
-func stageOf(d types.ServiceDeployment) Stage {
+// ErrPaused is what a [Follower]'s Check returns of a deployment that is to be left where
+// it stands.
+var ErrPaused = errors.New("the deployment stands where it is to be left")
+
+// StageOf is where a service deployment stands.
+func StageOf(d types.ServiceDeployment) Stage {
 	s := Stage{ServiceDeployment: aws.ToString(d.ServiceDeploymentArn), Name: string(d.LifecycleStage)}
 	if t := d.TargetServiceRevision; t != nil {
 		s.Traffic = aws.ToFloat64(t.RequestedProductionTrafficWeight)

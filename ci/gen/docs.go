@@ -18,7 +18,7 @@ var shown = []struct {
 	{"build", []string{"check", "composer", "precompile", "build", "smoke", "pin", "demo"}},
 	{"aws", nil},
 	{"registry", []string{"get-ecr", "push", "inspect", "audit", "cleanup"}},
-	{"release", []string{"deploy", "install", "rollback", "history", "logs", "wait", "scale", "exec", "run", "env set", "rehearse", "simulate", "init", "config", "doctor"}},
+	{"release", []string{"deploy", "install", "rollback", "history", "logs", "continue", "wait", "scale", "exec", "run", "env set", "rehearse", "simulate", "init", "config", "doctor"}},
 }
 
 // tables puts the tables of settings into a page, between their marks.

@@ -186,6 +186,7 @@ var (
 		{ecs.Superseded, Superseded, false},
 		{ecs.TimedOut, TimedOut, true},
 		{ecs.Interrupted, Interrupted, false},
+		{ecs.Paused, Paused, false},
 	}
 	rulesSteady = []rule{
 		{ecs.Failed, NotRolledBack, true},

@@ -138,7 +138,7 @@ func (a *act) back(ctx context.Context, p *service, why string) (types.Deploymen
 		if sameRevision(aws.ToString(d.TaskDefinition), p.prior) || !sameRevision(aws.ToString(d.TaskDefinition), p.rev.target) {
 			return d, "by ECS", nil
 		}
-	case ecs.TimedOut, ecs.Interrupted, ecs.Rejected:
+	case ecs.TimedOut, ecs.Interrupted, ecs.Rejected, ecs.Paused:
 		// Still in flight: stopping it works without a circuit breaker too.
 		d, err := a.stopDeployment(ctx, p)
 		if err == nil {

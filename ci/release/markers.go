@@ -48,7 +48,7 @@ func (a *act) markBegin(ctx context.Context) {
 }
 
 func (a *act) markEnd(ctx context.Context, v Verdict, reason string) {
-	if a.mark == nil {
+	if a.mark == nil || v == Paused { // continue ends it
 		return
 	}
 	info := *a.mark

@@ -82,6 +82,9 @@ type service struct {
 	adopt bool   // a deployment of the target is in progress already
 	taken bool   // an interrupted run of this very release has moved it
 
+	pause  string // the hook of a pause that is to be ended, of the service deployment paused
+	paused string
+
 	// Done.
 	late bool // its test listener was asked while production traffic moved
 	res  ServiceResult

@@ -22,6 +22,7 @@ func (v *survey) forBuild(ctx context.Context) error {
 	v.showChanges()
 	v.checkDeployments()
 	v.checkProbes()
+	v.checkWaitUntil()
 	if v.res.Verb == "verify" {
 		v.checkHealth(ctx)
 	}

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	awsecs "github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
 	"github.com/magecloudkit/pipeline/ci/ecs"
@@ -183,10 +181,17 @@ func (a *act) atStage(ctx context.Context, name string, at ecs.Stage) error {
 		if done {
 			a.goOn(ctx, p, at)
 		}
+		if !done && a.stands(p, at) {
+			return nil // asked once more before it is left
+		}
 	}
 	if at.Name == string(types.ServiceDeploymentLifecycleStageBakeTime) && at.Traffic >= 100 {
-		_, err := a.askService(ctx, p, askedBake)
-		return err
+		if done, err := a.askService(ctx, p, askedBake); err != nil || !done {
+			return err
+		}
+	}
+	if a.stands(p, at) {
+		return ecs.ErrPaused
 	}
 	return nil
 }
@@ -197,14 +202,7 @@ func (a *act) goOn(ctx context.Context, p *service, at ecs.Stage) {
 	if !a.req.Probes.Continue || at.Hook == "" || at.Traffic > 0 || !a.asked(p, askedTest) {
 		return
 	}
-	_, err := call(ctx, a.session, "ContinueServiceDeployment", func(ctx context.Context) (*awsecs.ContinueServiceDeploymentOutput, error) {
-		return a.ECS.ContinueServiceDeployment(ctx, &awsecs.ContinueServiceDeploymentInput{
-			ServiceDeploymentArn: aws.String(at.ServiceDeployment), HookId: aws.String(at.Hook), Action: types.DeploymentLifecycleHookActionContinue,
-		})
-	})
-	if err != nil {
-		a.note(LevelWarning, sayNotContinued, p.name, err)
-		return // somebody else may
+	if err := a.endPause(ctx, p, at); err != nil {
+		a.note(LevelWarning, sayNotContinued, p.name, err) // somebody else may
 	}
-	a.note(LevelInfo, sayContinued, p.name, at.Name)
 }

@@ -70,6 +70,9 @@ type Request struct {
 	TaskContainer string
 	NoCacheFlush  bool
 	Probes        Probes
+	// WaitUntil ends the release as [Paused] once every deployment that moves traffic
+	// stands at that lifecycle stage: paused by a hook, or in its bake time.
+	WaitUntil string
 
 	// Timeout is for the wait for all services together; TaskTimeout for one
 	// one-off task.
@@ -187,6 +190,12 @@ func (r Request) checkChoices() (wrong faults) {
 	case "", MigrateAuto, MigrateAlways, MigrateNever:
 	default:
 		wrong.add("--migrate %q is none of auto, always, never", r.Migrate)
+	}
+	if r.WaitUntil != "" && !slices.Contains(Stages(), r.WaitUntil) {
+		wrong.add("--wait-until %q is none of %s", r.WaitUntil, strings.Join(Stages(), ", "))
+	}
+	if r.WaitUntil != "" && r.Probes.Continue {
+		wrong.add("--wait-until stays at a pause, and --probe-continue ends it: leave one of them out")
 	}
 	switch r.Breaker {
 	case BreakerKeep, BreakerOff, BreakerOn, BreakerRollback:

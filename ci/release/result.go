@@ -21,6 +21,7 @@ const (
 	Planned         Verdict = "planned"          // a dry run: nothing was changed
 	Refused         Verdict = "refused"          // before anything that runs was changed
 	MigrationFailed Verdict = "migration failed" // the services are untouched
+	Paused          Verdict = "paused"           // by --wait-until: the services stand at that stage, and nothing after the roll was done
 	Steady          Verdict = "steady"           // by the verbs wait and scale: no deployment is in progress, and all tasks run
 	Installed       Verdict = "installed"        // by the verb install: the database is a shop's
 	InstallFailed   Verdict = "install failed"   // the database is neither empty nor a shop's; the services are untouched
@@ -36,7 +37,7 @@ const (
 // Verdicts are all that there are.
 func Verdicts() []Verdict {
 	return []Verdict{
-		Released, Returned, Finished, Planned, Refused, MigrationFailed, Steady, Installed, InstallFailed, RolledBack, NotRolledBack, TimedOut, Superseded,
+		Released, Returned, Finished, Planned, Refused, MigrationFailed, Paused, Steady, Installed, InstallFailed, RolledBack, NotRolledBack, TimedOut, Superseded,
 		Interrupted, Incomplete, Broken,
 	}
 }
@@ -45,7 +46,7 @@ func Verdicts() []Verdict {
 // setting that cannot be taken, is not a release's verdict.
 func (v Verdict) ExitCode() int {
 	switch v {
-	case Released, Returned, Finished, Planned, Steady, Installed:
+	case Released, Returned, Finished, Planned, Paused, Steady, Installed:
 		return 0
 	case Refused:
 		return 3

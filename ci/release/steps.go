@@ -61,6 +61,9 @@ func endOfStep(err error, interrupted bool) (status, detail string, end *stop) {
 	case errors.Is(err, errSkipped):
 		return "skipped", err.Error(), nil
 	case errors.As(err, &end):
+		if end.verdict == Paused {
+			return "done", end.reason, end
+		}
 		if end.verdict == Interrupted {
 			return "interrupted", end.reason, end
 		}

@@ -94,6 +94,19 @@ type Deploy struct {
 	ReleasedBuild
 	Release
 	Edits
+	Stage
+	Output
+}
+
+// Stage is how far a release goes by itself.
+type Stage struct {
+	WaitUntil string `env:"MCK_WAIT_UNTIL" flag:"wait-until" doc:"leave services that move traffic at this lifecycle stage, for continue or rollback: where a hook of type PAUSE holds, or BAKE_TIME"`
+}
+
+// Continue is the settings of continue.
+type Continue struct {
+	Release
+	Stage
 	Output
 }
 

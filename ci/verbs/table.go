@@ -151,6 +151,21 @@ does not answer. The same command again carries on with a release that was inter
 			Make: true,
 		},
 		{
+			Name: "continue", Short: "Go on with a release that stands at a pause",
+			Long: `continue ends the pauses (lifecycle hooks of type PAUSE) at which the services'
+deployments stand, follows them to their end, and does what is left of the release:
+the cache, the shop (--probe), cron. The build is the one that is being rolled out.
+
+  mck deploy production --build-num 300 --wait-until POST_TEST_TRAFFIC_SHIFT
+  mck continue production
+
+` + DeployCodes,
+			Codes:    deployCodes,
+			Settings: &Continue{},
+			Dagger:   &Function{},
+			Make:     true,
+		},
+		{
 			Name: "install", Short: "Install the store into an empty database: the first step of a new environment",
 			Long: `install runs the image's magento-install as a one-off task of the first service, on a
 revision of its own that goes afterwards, and shows its log. No service is touched;

@@ -147,6 +147,7 @@ words, as the Dagger module's functions, with no container engine.
 		newRollbackCommand(e),
 		newStatusCommand(e),
 		newLogsCommand(e),
+		newContinueCommand(e),
 		newWaitCommand(e),
 		newScaleCommand(e),
 		newExecCommand(e),

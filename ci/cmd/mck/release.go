@@ -270,7 +270,16 @@ func newDeployCommand(e *env) *cobra.Command {
 		if err := fillEdits(&r.Edits, s.Edits); err != nil {
 			return &exitError{exitUsage, err}
 		}
+		r.WaitUntil = s.WaitUntil
 		return releasing{settings: s.Release, request: r, out: output{Output: s.Output}, do: (*release.Releaser).Deploy}.run(cmd.Context(), e)
+	})
+}
+
+func newContinueCommand(e *env) *cobra.Command {
+	return verb(e, "continue", cobra.NoArgs, func(cmd *cobra.Command, e *env, s *verbs.Continue, _ []string) error {
+		r := releaseRequest(s.Release)
+		r.WaitUntil = s.WaitUntil
+		return releasing{settings: s.Release, request: r, out: output{Output: s.Output}, do: (*release.Releaser).Continue}.run(cmd.Context(), e)
 	})
 }
 

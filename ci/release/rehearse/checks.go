@@ -423,3 +423,22 @@ func runsAgain(build string) Check {
 		return nil
 	}
 }
+
+// cronRuns wants cron on a build, by whichever request that came to be.
+func cronRuns(build string) Check {
+	return func(s *Stage, _ *release.Result) error { return s.cronRuns(build) }
+}
+
+// stillInProgress wants a service that ECS has not finished with.
+func stillInProgress(s *Stage, _ *release.Result) error {
+	now, err := s.State()
+	if err != nil {
+		return err
+	}
+	for _, name := range s.Request.Services {
+		if len(now.Services[name].Deployments) > 1 {
+			return nil
+		}
+	}
+	return errors.New("no service is on its way")
+}

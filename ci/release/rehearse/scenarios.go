@@ -25,6 +25,7 @@ const (
 	finished        = release.Finished
 	planned         = release.Planned
 	steady          = release.Steady
+	stands          = release.Paused
 	installed       = release.Installed
 	installFailed   = release.InstallFailed
 

@@ -131,6 +131,8 @@ func verdictChecks(v release.Verdict) []Check {
 		return []Check{NothingChanged}
 	case release.MigrationFailed:
 		return []Check{ServicesUntouched, CronUntouched, CronAsBefore, NoTaskLeft}
+	case release.Paused:
+		return []Check{CronUntouched, CronAsBefore, NoTaskLeft, stillInProgress}
 	case release.Steady:
 		return []Check{ServicesSteady, CronUntouched, CronAsBefore, NoTaskLeft}
 	case release.Installed, release.InstallFailed:

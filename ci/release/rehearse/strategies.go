@@ -73,6 +73,19 @@ func byStrategy() []Scenario {
 		add(Scenario{Name: "a pause that goes back by itself", Want: rolledBack, World: strategy(name, Web, pause(test, 3, types.DeploymentLifecycleHookActionRollback))})
 		add(Scenario{Name: "a pause longer than the time", Want: timedOut, Also: checks(ServicesRunBefore, said("POST_TEST_TRAFFIC_SHIFT, with 0% of production traffic; it is paused until somebody continues it")), World: strategy(name, Web, pause(test, 60, types.DeploymentLifecycleHookActionContinue))})
 		add(Scenario{Name: "a pause longer than the time, and left", Want: timedOut, World: strategy(name, Web, pause(test, 60, types.DeploymentLifecycleHookActionContinue)), Request: both(noRollback, long)})
+		until := both(long, func(r *release.Request) { r.WaitUntil = string(test) })
+		held := strategy(name, Web, pause(test, 60, types.DeploymentLifecycleHookActionContinue))
+		goOn := func(r *release.Request) { r.WaitUntil, r.Build = "", "" }
+		add(Scenario{Name: "waits until the pause", Want: stands, World: held, Request: until, Also: checks(noCall("ecs:ContinueServiceDeployment"), said("POST_TEST_TRAFFIC_SHIFT"))})
+		add(Scenario{Name: "waits until the pause, and continues", Want: released, World: held, Request: until, Again: true, Before: stands, Next: (*release.Releaser).Continue, NextRequest: goOn, Own: true,
+			Also: checks(runsAgain(Build), CronAsBefore, NoTaskLeft, cronRuns(Build), calledTimes("ecs:ContinueServiceDeployment", 1), calledTimes("ecs:UpdateService", 2))})
+		add(Scenario{Name: "waits until the pause, and the same again once somebody has continued", Want: released, World: held, Request: until, Again: true, Before: stands, Later: 120 * minute, NextRequest: func(r *release.Request) { r.WaitUntil = "" }})
+		add(Scenario{Name: "waits until the pause, and is returned", Want: returned, World: held, Request: until, Again: true, Before: stands, Next: (*release.Releaser).Rollback, NextRequest: goOn, Own: true, Also: checks(runsAgain(Running), CronAsBefore)})
+		add(Scenario{Name: "waits until the pause, continues, and an alarm goes off", Want: rolledBack, World: held, Request: until, Again: true, Before: stands, Next: (*release.Releaser).Continue, NextRequest: goOn,
+			Events: events{{Upon: "ecs:ContinueServiceDeployment", Delay: d(10 * second), SetFacts: facts{"alarm:errors": "ALARM"}}}, Also: checks(said("runs production-consumers:1 again"))})
+		add(Scenario{Name: "waits until the bake time", Want: stands, World: strategy(name, Web), Request: both(long, func(r *release.Request) { r.WaitUntil = "BAKE_TIME" }), Also: checks(said("BAKE_TIME, with 100%"))})
+		add(Scenario{Name: "waits until a pause that it does not have", Want: refused, World: strategy(name, Web), Request: until, Also: checks(NothingChanged, said("has no lifecycle hook that pauses its deployment at POST_TEST_TRAFFIC_SHIFT"))})
+		add(Scenario{Name: "continues, and nothing is paused", Want: refused, World: strategy(name, Web), Verb: (*release.Releaser).Continue, Request: both(long, goOn), Also: checks(NothingChanged)})
 		add(Scenario{Name: "interrupted in the roll, and run again", Want: released, World: strategy(name, Web), SignalOn: "ecs:DescribeServices", SignalAt: 8, Again: true})
 		add(Scenario{Name: "killed in the roll, and run again", Want: released, World: strategy(name, Web), SignalOn: "ecs:DescribeServices", SignalAt: 8, Crash: true, Again: true})
 		add(Scenario{Name: "where it stands may not be read", Want: released, World: strategy(name, Web), Faults: faults{always("ecs:DescribeServiceDeployments", awssim.Denied)}, Also: checks(askedOnce("ecs:DescribeServiceDeployments"))})

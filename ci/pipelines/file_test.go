@@ -6,6 +6,7 @@
 package pipelines
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -62,7 +63,7 @@ func open(name string, raw []byte, s surface.Surface) (*file, object) {
 
 // done is what was found, in the file's order.
 func (f *file) done() []problem {
-	slices.SortStableFunc(f.problems, func(a, b problem) int { return a.line - b.line })
+	slices.SortFunc(f.problems, func(a, b problem) int { return cmp.Or(a.line-b.line, strings.Compare(a.text, b.text)) })
 	return slices.Compact(f.problems)
 }
 
@@ -154,6 +155,9 @@ func (o object) text(key string) string {
 
 // items are the elements of a sequence, or a scalar alone.
 func items(n *yaml.Node) []*yaml.Node {
+	for n != nil && n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
 	switch {
 	case n == nil:
 		return nil

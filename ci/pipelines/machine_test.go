@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,9 +14,67 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
+// bench is a place to run scripts at, with programs that only write down how they are called.
+type bench struct {
+	t    *testing.T
+	home string
+	// fail is a word: a call of dagger, make or circleci that has it fails.
+	fail string
+}
+
+// commitTime is what git says.
+const commitTime = "1700000000"
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	b := &bench{t: t, home: t.TempDir()}
+	if err := os.Mkdir(filepath.Join(b.home, "bin"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	fail := `for a; do if [ "$a" = "$FAIL" ]; then echo "it fails" >&2; exit 7; fi; done`
+	for program, script := range map[string]string{
+		"dagger": fail, "circleci": fail, "make": fail, "apk": "",
+		"git":    "echo " + commitTime,
+		"docker": `if [ "$1" = ps ]; then echo 1f2e; fi`,
+		"curl":   `printf '%s\n' 'printf "%s\0" installed "$DAGGER_VERSION" "$BIN_DIR" >>"$CALLS"; printf "\1" >>"$CALLS"'`,
+	} {
+		text := "#!/bin/sh\n{ printf '%s\\0' " + program + " \"$@\"; printf '\\1'; } >>\"$CALLS\"\n" + script + "\n"
+		if err := os.WriteFile(filepath.Join(b.home, "bin", program), []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b
+}
+
+// machine makes a job's directory, and the environment that its scripts begin with.
+func (b *bench) machine(job string) (dir string, env []string) {
+	b.t.Helper()
+	dir = filepath.Join(b.home, "jobs", job)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		b.t.Fatal(err)
+	}
+	return dir, []string{"PATH=" + b.home + "/bin:" + os.Getenv("PATH"), "HOME=" + dir, "CALLS=" + dir + "/calls", "FAIL=" + b.fail}
+}
+
+// calls are those that were made on a machine.
+func (b *bench) calls(dir string) []call {
+	b.t.Helper()
+	raw, err := os.ReadFile(dir + "/calls")
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var out []call
+	for c := range strings.SplitSeq(strings.TrimSuffix(string(raw), "\x01"), "\x01") {
+		out = append(out, strings.Split(strings.TrimSuffix(c, "\x00"), "\x00"))
+	}
+	return out
+}
+
 // service runs a pipeline of CircleCI as CircleCI does, with programs that only write down how they are called.
 type service struct {
-	t    *testing.T
 	name string // of the configuration
 	root object
 	// values are those of the pipeline: "pipeline.git.branch".
@@ -27,10 +84,7 @@ type service struct {
 	project  []string
 	// holds says which approvals are withheld.
 	holds bool
-	// fail is a word: a call of dagger, or of circleci, that has it fails.
-	fail string
-
-	home      string
+	*bench
 	workspace string
 	jobs      []ran
 	lines     map[int]bool // of scripts that were run
@@ -55,7 +109,7 @@ func (c call) String() string { return strings.Join(c, " ") }
 func newService(t *testing.T, name, branch string) *service {
 	t.Helper()
 	s := &service{
-		t: t, name: name, home: t.TempDir(), lines: map[int]bool{}, contexts: map[string][]string{},
+		bench: newBench(t), name: name, lines: map[int]bool{}, contexts: map[string][]string{},
 		values: map[string]any{
 			"pipeline.git.branch": branch, "pipeline.project.slug": "gh/acme/shop", "pipeline.project.git_url": "https://github.com/acme/shop",
 			"pipeline.deploy.environment_name": "production", "pipeline.deploy.target_version": "41",
@@ -70,21 +124,8 @@ func newService(t *testing.T, name, branch string) *service {
 		s.values["pipeline.parameters."+p] = s.root.child("parameters").child(p).text("default")
 	}
 	s.workspace = filepath.Join(s.home, "workspace")
-	for _, d := range []string{s.workspace, filepath.Join(s.home, "bin")} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	fail := `for a; do if [ "$a" = "$FAIL" ]; then echo "it fails" >&2; exit 7; fi; done`
-	for program, script := range map[string]string{
-		"dagger": fail, "circleci": fail, "make": fail,
-		"docker": `if [ "$1" = ps ]; then echo 1f2e; fi`,
-		"curl":   `printf '%s\n' 'printf "%s\0" installed "$DAGGER_VERSION" "$BIN_DIR" >>"$CALLS"; printf "\1" >>"$CALLS"'`,
-	} {
-		text := "#!/bin/sh\n{ printf '%s\\0' " + program + " \"$@\"; printf '\\1'; } >>\"$CALLS\"\n" + script + "\n"
-		if err := os.WriteFile(filepath.Join(s.home, "bin", program), []byte(text), 0o755); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.MkdirAll(s.workspace, 0o755); err != nil {
+		t.Fatal(err)
 	}
 	return s
 }
@@ -182,14 +223,9 @@ type machine struct {
 func (s *service) job(name string, definition, use object) bool {
 	s.t.Helper()
 	args := s.arguments(definition, use, nil)
-	m := &machine{service: s, dir: filepath.Join(s.home, name), ran: ran{name: name, context: s.put(use.text("context"), nil)}}
-	if err := os.MkdirAll(m.dir, 0o755); err != nil {
-		s.t.Fatal(err)
-	}
-	m.env = append([]string{
-		"PATH=" + s.home + "/bin:" + os.Getenv("PATH"), "HOME=" + m.dir, "BASH_ENV=" + m.dir + "/bash-env", "CALLS=" + m.dir + "/calls", "FAIL=" + s.fail,
-		"CIRCLECI=true", "CIRCLE_SHA1=5a1d0c3", fmt.Sprintf("CIRCLE_BUILD_NUM=%d", 57+len(s.jobs)),
-	}, s.project...)
+	m := &machine{service: s, ran: ran{name: name, context: s.put(use.text("context"), nil)}}
+	m.dir, m.env = s.bench.machine(name)
+	m.env = append(append(m.env, "BASH_ENV="+m.dir+"/bash-env", "CIRCLECI=true", "CIRCLE_SHA1=5a1d0c3", fmt.Sprintf("CIRCLE_BUILD_NUM=%d", 57+len(s.jobs))), s.project...)
 	if m.ran.context != "" {
 		m.env = append(append(m.env, "CIRCLE_OIDC_TOKEN_V2=value-of-CIRCLE_OIDC_TOKEN_V2"), s.contexts[m.ran.context]...)
 	}
@@ -201,13 +237,7 @@ func (s *service) job(name string, definition, use object) bool {
 	m.set(definition.child("environment"), args)
 	m.steps(definition.of["steps"], args)
 	m.ran.output = m.out.String()
-	raw, err := os.ReadFile(m.dir + "/calls")
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		s.t.Fatal(err)
-	}
-	for c := range strings.SplitSeq(strings.TrimSuffix(string(raw), "\x01"), "\x01") {
-		m.ran.calls = append(m.ran.calls, strings.Split(strings.TrimSuffix(c, "\x00"), "\x00"))
-	}
+	m.ran.calls = s.calls(m.dir)
 	s.jobs = append(s.jobs, m.ran)
 	return !m.ran.failed
 }
@@ -300,18 +330,6 @@ func (m *machine) shell(o object, args map[string]any) {
 		m.ran.failed = true
 		fmt.Fprintf(&m.out, "\n%s: %v\n", o.text("name"), err)
 	}
-}
-
-// scriptLines are the lines of all scripts of a configuration.
-func scriptLines(n *yaml.Node) map[int]bool {
-	found := map[int]bool{}
-	if v := asObject(n).of["command"]; v != nil && v.Kind == yaml.ScalarNode {
-		found[v.Line] = true
-	}
-	for _, child := range n.Content {
-		maps.Copy(found, scriptLines(child))
-	}
-	return found
 }
 
 // of are the calls of a program, with its name left out.

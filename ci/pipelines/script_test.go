@@ -22,7 +22,7 @@ var releasing = words("deploy rollback install run scale set unset")
 // engine, hands something on, or is of a program that only the service's own machines have.
 var (
 	pipelinePrograms = words("dagger make")
-	otherPrograms    = words("circleci curl sh docker xargs git cp mkdir tee cat sed echo printf test true export local return set unset command exit trap apk base64 rm")
+	otherPrograms    = words("circleci curl sh docker xargs git cp mkdir tee cat sed echo printf test true export local return set unset command exit shift [ apk")
 )
 
 // script is a shell script of a file.
@@ -59,7 +59,7 @@ func (f *file) script(s script) (out said) {
 	check.Stdin = strings.NewReader(text)
 	if msg, err := check.CombinedOutput(); err != nil {
 		line := uint(1)
-		if m := regexp.MustCompile(`line (\d+)`).FindSubmatch(msg); m != nil {
+		if m := regexp.MustCompile(`(?:line |^sh: )(\d+)`).FindSubmatch(msg); m != nil {
 			n, _ := strconv.Atoi(string(m[1]))
 			line = uint(min(n, 1+strings.Count(strings.TrimSpace(text), "\n")))
 		}
@@ -150,7 +150,7 @@ func alternative(p *syntax.ParamExp) bool {
 	return p.Exp != nil && (p.Exp.Op == syntax.AlternateUnset || p.Exp.Op == syntax.AlternateUnsetOrNull)
 }
 
-// collect reads the arrays that a script makes for later ones: in text that it adds to the file that shells begin with.
+// collect reads the words that a script notes for calls, in text that it adds to the file that shells begin with among it.
 func (f *file) collect(text string) {
 	tree, err := syntax.NewParser().Parse(strings.NewReader(text), "")
 	if err != nil {
@@ -166,7 +166,11 @@ func (f *file) collect(text string) {
 			}
 			for _, a := range x.Assigns {
 				if a.Array != nil {
-					f.arrays[a.Name.Value] = arrayWords(text, a.Array)
+					f.arrays[a.Name.Value] = wordsIn(text[a.Array.Lparen.Offset()+1 : a.Array.Rparen.Offset()])
+				} else if a.Value != nil && len(a.Value.Parts) == 1 {
+					if _, ok := a.Value.Parts[0].(*syntax.DblQuoted); ok {
+						f.arrays[a.Name.Value] = wordsIn(text[a.Value.Pos().Offset()+1 : a.Value.End().Offset()-1])
+					}
 				}
 			}
 		}
@@ -174,9 +178,9 @@ func (f *file) collect(text string) {
 	})
 }
 
-func arrayWords(text string, array *syntax.ArrayExpr) []string {
-	from, to := array.Lparen.Offset()+1, array.Rparen.Offset()
-	commands, err := surface.Script("x " + strings.ReplaceAll(text[from:to], "\n", " "))
+// wordsIn are the words of a piece of a script.
+func wordsIn(text string) []string {
+	commands, err := surface.Script("x " + strings.ReplaceAll(text, "\n", " "))
 	if err != nil || len(commands) == 0 {
 		return nil
 	}

@@ -157,20 +157,21 @@ func (f *file) collect(text string) {
 		return
 	}
 	syntax.Walk(tree, func(n syntax.Node) bool {
-		switch x := n.(type) {
-		case *syntax.CallExpr:
-			if len(x.Args) == 2 && x.Args[0].Lit() == "echo" && len(x.Args[1].Parts) == 1 {
-				if quoted, ok := x.Args[1].Parts[0].(*syntax.SglQuoted); ok {
-					f.collect(quoted.Value)
-				}
+		x, ok := n.(*syntax.CallExpr)
+		if !ok {
+			return true
+		}
+		if len(x.Args) == 2 && x.Args[0].Lit() == "echo" && len(x.Args[1].Parts) == 1 {
+			if quoted, ok := x.Args[1].Parts[0].(*syntax.SglQuoted); ok {
+				f.collect(quoted.Value)
 			}
-			for _, a := range x.Assigns {
-				if a.Array != nil {
-					f.arrays[a.Name.Value] = wordsIn(text[a.Array.Lparen.Offset()+1 : a.Array.Rparen.Offset()])
-				} else if a.Value != nil && len(a.Value.Parts) == 1 {
-					if _, ok := a.Value.Parts[0].(*syntax.DblQuoted); ok {
-						f.arrays[a.Name.Value] = wordsIn(text[a.Value.Pos().Offset()+1 : a.Value.End().Offset()-1])
-					}
+		}
+		for _, a := range x.Assigns {
+			if a.Array != nil {
+				f.arrays[a.Name.Value] = wordsIn(text[a.Array.Lparen.Offset()+1 : a.Array.Rparen.Offset()])
+			} else if a.Value != nil && len(a.Value.Parts) == 1 {
+				if _, ok := a.Value.Parts[0].(*syntax.DblQuoted); ok {
+					f.arrays[a.Name.Value] = wordsIn(text[a.Value.Pos().Offset()+1 : a.Value.End().Offset()-1])
 				}
 			}
 		}
@@ -208,11 +209,6 @@ func (f *file) expand(line int, args []string) []string {
 // releases says whether a script changes what runs.
 func (s said) releases() bool {
 	return slices.ContainsFunc(s.functions, func(w string) bool { return slices.Contains(releasing, w) })
-}
-
-// usesCloud says whether a script speaks with AWS.
-func (s said) usesCloud() bool {
-	return slices.ContainsFunc(s.functions, func(w string) bool { return strings.HasPrefix(w, "--aws-region") })
 }
 
 func sprint(problems []problem) string {

@@ -29,7 +29,7 @@ type Scenario struct {
 	Events   []awssim.Intervention // what somebody else does meanwhile
 	Facts    map[string]string
 	ReadLag  time.Duration
-	SignalOn string // the release is interrupted when this call ("ecs:RunTask"), or a visit of the shop, has been carried out
+	SignalOn string // the release is interrupted when this call ("ecs:RunTask", or "*" for any), or a visit of the shop, has been carried out
 	SignalAt int    // the how many-th; 0 is the first
 	// Crash makes the interrupted release end without another call getting
 	// through, as if it had been killed.
@@ -64,6 +64,9 @@ type Scenario struct {
 	// and that Also says all there is to check.
 	Own bool
 }
+
+// anyCall is every call to AWS.
+const anyCall = "*"
 
 // Verb is something that a Releaser does.
 type Verb func(*release.Releaser, context.Context, release.Request) *release.Result
@@ -237,7 +240,7 @@ func (s Scenario) play(ctx context.Context, stage *Stage, deploy Verb, notify fu
 	seen, dead := 0, new(atomic.Bool)
 	armed := true
 	observe := func(c awssim.Call) {
-		if !armed || c.Op != s.SignalOn {
+		if !armed || c.Op != s.SignalOn && s.SignalOn != anyCall {
 			return
 		}
 		if seen++; seen == max(s.SignalAt, 1) {

@@ -301,4 +301,6 @@ type Note struct {
 	Step  string
 	Level Level
 	Text  string
+	// Rollout is where a service stands that rolls, if that is what the note tells.
+	Rollout *ecs.Progress
 }

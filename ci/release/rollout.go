@@ -236,7 +236,7 @@ func (a *act) follower() ecs.Follower {
 		if p.ETA > 0 {
 			line += fmt.Sprintf(sayToGo, p.ETA)
 		}
-		a.note(LevelInfo, "%s", line)
+		a.notify(Note{At: a.clock.Now(), Step: a.step, Level: LevelInfo, Text: line, Rollout: &p})
 		for _, e := range p.Events {
 			a.note(LevelInfo, "%s: %s", p.Service, e.Message)
 		}

@@ -186,9 +186,13 @@ func writeReport(path string, r *release.Result) (err error) {
 	return r.WriteHTML(file)
 }
 
-// notes shows a release as it goes, in plain lines.
+// notes shows a release as it goes: in plain lines, and on a terminal with a block that
+// says where each service stands.
 func notes(e *env) func(release.Note) {
 	start := e.now()
+	if e.color {
+		return (&screen{w: e.stderr, width: terminalWidth, start: start, now: e.now}).show
+	}
 	return func(n release.Note) { printNote(e.stderr, n, e.now().Sub(start)) }
 }
 

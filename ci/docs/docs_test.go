@@ -152,17 +152,17 @@ func TestVerbs(t *testing.T) {
 // Every flag of the build's verbs and of the Dagger module is explained.
 func TestFlags(t *testing.T) {
 	s := whole(t)
-	readme := read(t, "README.md")
-	explained := func(flag string) bool { return regexp.MustCompile("`([^`\n]* )?" + flag + "\\b").MatchString(readme) }
+	pages := read(t, "README.md") + read(t, "docs/settings.md")
+	explained := func(flag string) bool { return regexp.MustCompile("`([^`\n]* )?" + flag + "\\b").MatchString(pages) }
 	for flag := range s.Module.ConstructorFlags() {
 		if !explained(flag) {
-			t.Errorf("README.md does not explain dagger call %s", flag)
+			t.Errorf("neither README.md nor docs/settings.md explains dagger call %s", flag)
 		}
 	}
 	for verb, flags := range s.Mck {
 		for flag := range flags {
 			if len(flag) > 2 && flag != "--help" && !explained(flag) {
-				t.Errorf("README.md does not explain mck %s %s", verb, flag)
+				t.Errorf("neither README.md nor docs/settings.md explains mck %s %s", verb, flag)
 			}
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/magecloudkit/pipeline/ci/verbs"
 )
 
-// shown are the tables of the README by their names, and the verbs whose settings they show.
+// shown are the tables of docs/settings.md by their names, and the verbs whose settings they show.
 var shown = []struct {
 	name  string
 	verbs []string // nil: those of AWS itself
@@ -44,7 +44,7 @@ func tables(page []byte) ([]byte, error) {
 		before, rest, ok := strings.Cut(text, begin)
 		_, after, ended := strings.Cut(rest, end)
 		if !ok || !ended {
-			return nil, fmt.Errorf("README.md has no %s", begin)
+			return nil, fmt.Errorf("docs/settings.md has no %s", begin)
 		}
 		text = before + begin + "\n" + table(settings) + "\n" + end + after
 	}

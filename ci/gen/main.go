@@ -1,5 +1,5 @@
 // Command gen writes what follows from the table of verbs (ci/verbs) and from package main's constructor: the Dagger
-// functions of the verbs that speak with AWS, what make hands on, and the README's tables of settings; and from ci/documents
+// functions of the verbs that speak with AWS, what make hands on, and the tables of docs/settings.md; and from ci/documents
 // the schemas of what --json prints; what doctor compares a set-up with; and, from .circleci/config.yml, CircleCI's other files. `go generate` runs it at the root; a test holds the files to it.
 package main
 
@@ -38,11 +38,11 @@ func generate(root string) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	settings, err := os.ReadFile(filepath.Join(root, "docs", "settings.md"))
 	if err != nil {
 		return nil, err
 	}
-	if readme, err = tables(readme); err != nil {
+	if settings, err = tables(settings); err != nil {
 		return nil, err
 	}
 	files, err := schemas(root)
@@ -60,6 +60,6 @@ func generate(root string) (map[string][]byte, error) {
 		return nil, err
 	}
 	maps.Copy(files, circle)
-	files["verbs.gen.go"], files["ci/verbs.mk"], files["README.md"] = functions, makefile(module), readme
+	files["verbs.gen.go"], files["ci/verbs.mk"], files["docs/settings.md"] = functions, makefile(module), settings
 	return files, nil
 }

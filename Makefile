@@ -184,6 +184,7 @@ rehearse: engine ## Release against a simulated AWS, every failure included
 
 demo: ## Show the whole pipeline on this machine, with a sample store and a simulated AWS
 	@.ci/packages demo
+	@echo 'compiling mck: up to four minutes the first time, seconds later; nothing is shown meanwhile' >&2
 	@$(GO) run ./ci/cmd/mck demo
 
 test: packages lint ## Test everything that needs no container engine; installs what is missing

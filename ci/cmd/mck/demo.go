@@ -42,7 +42,7 @@ func newDemoCommand(e *env) *cobra.Command {
 			defer host.Remove(tmp)
 			dir = tmp
 		}
-		return demonstrate(cmd.Context(), e, s.Source, dir)
+		return demonstrate(cmd.Context(), e, s.Source, dir, s.Out != "")
 	})
 }
 
@@ -58,6 +58,7 @@ const (
 type demo struct {
 	*env
 	dir, store string
+	kept       bool // dir stays
 	world      *awssim.World
 	ecr        *ecr.Client
 	registry   string // address
@@ -72,8 +73,8 @@ type chapter struct {
 	result  string
 }
 
-func demonstrate(ctx context.Context, e *env, source, dir string) error {
-	d := &demo{dir: dir, store: filepath.Join(dir, "store")}
+func demonstrate(ctx context.Context, e *env, source, dir string, kept bool) error {
+	d := &demo{dir: dir, kept: kept, store: filepath.Join(dir, "store")}
 	offline := *e
 	// What a demo does depends on nothing but this machine's php and composer.
 	offline.lookup = func(name string) (string, bool) {
@@ -106,8 +107,9 @@ func demonstrate(ctx context.Context, e *env, source, dir string) error {
 		{"Pull them back and compare", func(ctx context.Context) (string, error) { return d.pull(ctx, firstBuild) }},
 		{"Change one PHP file and build again", d.rebuild},
 		{"Push again", func(ctx context.Context) (string, error) { return d.push(ctx, secondBuild) }},
-		{"Release to Amazon ECS (simulated)", d.release},
 		{"Run what was built as a shop", d.smoke},
+		{"Release to Amazon ECS (simulated)", d.release},
+		{"Release a build that needs more memory than its task has", d.fail},
 	} {
 		fmt.Fprintf(e.stdout, "\n%d. %s\n\n", len(d.report)+1, c.title)
 		began := e.now()
@@ -123,8 +125,24 @@ func demonstrate(ctx context.Context, e *env, source, dir string) error {
 		fmt.Fprintf(t, "%d. %s\t%.1f s\t%s\n", i+1, c.title, c.seconds, c.result)
 	}
 	fmt.Fprintf(t, "\t%.1f s\t\n", e.now().Sub(start).Seconds())
-	return t.Flush()
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprint(e.stdout, next)
+	return err
 }
+
+// next is what to type after the demo.
+const next = `
+Next
+
+  mck check --source DIR                 what would stop or surprise a build of your store
+  mck build --source DIR --build-num 1   build it (or: dagger call --source=DIR build --build-num=1 summary)
+  mck init --cluster NAME                write down where it runs: magecloudkit.yaml
+  mck doctor production                  is all set up as it must be?
+  mck verify production --build-num 1    could this build be released?
+  mck rehearse --list                    releases that go wrong, to be played one by one
+`
 
 // serve starts a simulated AWS with its registry at an address of this machine.
 func (d *demo) serve(ctx context.Context) error {
@@ -321,19 +339,72 @@ func (d *demo) rebuild(ctx context.Context) (string, error) {
 	return d.build(ctx, secondBuild)
 }
 
-// release releases the second build to the simulated cluster, on its clock.
-func (d *demo) release(ctx context.Context) (string, error) {
-	req := release.Request{
+// request is a release to the simulated cluster.
+func (d *demo) request(number string) release.Request {
+	return release.Request{
 		Cluster: "production-app", Services: []string{"production-app", "production-consumers"}, CronRules: []string{"production-cron"},
-		Repositories: repositories("magecloudkit"), Build: secondBuild, Migrate: release.MigrateAuto, Rollback: true,
+		Repositories: repositories("magecloudkit"), Build: number, Migrate: release.MigrateAuto, Rollback: true,
 		Timeout: 10 * time.Minute, TaskTimeout: 10 * time.Minute, By: "mck demo",
 	}
+}
+
+// releaser releases to the simulated cluster, on its clock.
+func (d *demo) releaser() *release.Releaser {
 	start := d.world.Clock().Now()
-	result := release.New(release.NewClients(d.world.ClientConfig()), release.Options{
+	return release.New(release.NewClients(d.world.ClientConfig()), release.Options{
 		Clock:  d.world.Clock(),
 		Notify: func(n release.Note) { printNote(d.stdout, n, n.At.Sub(start)) },
 		HTTP:   &http.Client{Transport: d.world.Transport()},
-	}).Deploy(ctx, req)
+	})
+}
+
+// fail releases the first build over the second, as if its containers were killed for
+// want of memory, and shows what is said of that afterwards.
+func (d *demo) fail(ctx context.Context) (string, error) {
+	short := awssim.Duration(8 * time.Second)
+	if err := d.world.Behave(awssim.Behavior{Image: "magento2:" + firstBuild, Container: "magento", ExitAfter: short, OOM: true}); err != nil {
+		return "", err
+	}
+	req := d.request(firstBuild)
+	req.Downgrade, req.Migrate = true, release.MigrateNever
+	releaser := d.releaser()
+	result := releaser.Deploy(ctx, req)
+	fmt.Fprintf(d.stdout, "\n%s", result.Summary())
+	if result.Verdict != release.RolledBack {
+		return "", fmt.Errorf("a build that cannot run was to be rolled back, and the release ended with %q", result.Verdict)
+	}
+	fmt.Fprint(d.stdout, "\n$ mck status\n")
+	now, err := releaser.Status(ctx, req)
+	if err == nil {
+		err = printStatus(d.stdout, now)
+	}
+	if err != nil {
+		return "", err
+	}
+	fmt.Fprint(d.stdout, "\n$ mck history\n")
+	past, err := releaser.History(ctx, req, 10)
+	if err == nil {
+		err = printHistory(d.stdout, past)
+	}
+	if err != nil {
+		return "", err
+	}
+	page := filepath.Join(d.dir, "release.html")
+	if err := writeReport(page, result); err != nil {
+		return "", err
+	}
+	if d.kept {
+		fmt.Fprintf(d.stdout, "\nthe page about this release: %s\n", page)
+	} else {
+		fmt.Fprint(d.stdout, "\nmck demo --out DIR keeps the page about this release, beside the images\n")
+	}
+	return string(result.Verdict), nil
+}
+
+// release releases the second build.
+func (d *demo) release(ctx context.Context) (string, error) {
+	start := d.world.Clock().Now()
+	result := d.releaser().Deploy(ctx, d.request(secondBuild))
 	fmt.Fprintf(d.stdout, "\n%s", result.Summary())
 	if result.Verdict != release.Released {
 		return "", &exitError{result.ExitCode, fmt.Errorf("the release ended with %q", result.Verdict)}

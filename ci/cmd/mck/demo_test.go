@@ -21,7 +21,7 @@ func TestDemo(t *testing.T) {
 		t.Fatalf("demo = %d\n%s%s", code, out, errs)
 	}
 	parts := regexp.MustCompile(`(?m)^\d\. .*\n\n`).Split(out, -1)
-	if len(parts) != 9 {
+	if len(parts) != 10 {
 		t.Fatalf("the demo has %d parts:\n%s", len(parts)-1, out)
 	}
 	for part, says := range map[int][]string{
@@ -30,7 +30,8 @@ func TestDemo(t *testing.T) {
 		3: {"/magecloudkit/magento2:301", "/magecloudkit/nginx:301"},
 		4: {"PULLED", "/magecloudkit/nginx:301"},
 		5: {"changed: app/code/Acme/Greeting/Plugin/Greet.php", "image magento2:302"},
-		7: {"production-app: 2 of 2 running", "deploy: released: build 302", "service production-consumers: runs"},
+		9: {"OutOfMemoryError", "deploy: rolled back", "production-app: runs production-app:2 again", "$ mck status", "$ mck history", "deploy   301", "release.html", "Next", "mck doctor production"},
+		8: {"production-app: 2 of 2 running", "deploy: released: build 302", "service production-consumers: runs"},
 	} {
 		for _, want := range says {
 			if !strings.Contains(parts[part], want) {
@@ -52,10 +53,10 @@ func TestDemo(t *testing.T) {
 			}
 		}
 	}
-	if !strings.Contains(parts[8], "5 of 20 blobs sent") || !strings.Contains(parts[8], "2 of 4 steps ran") {
-		t.Errorf("the summary is\n%s", parts[8])
+	if !strings.Contains(parts[9], "5 of 20 blobs sent") || !strings.Contains(parts[9], "2 of 4 steps ran") {
+		t.Errorf("the summary is\n%s", parts[9])
 	}
-	for _, made := range []string{"images-301/magento2/index.json", "images-302/nginx/index.json", "cache"} {
+	for _, made := range []string{"images-301/magento2/index.json", "images-302/nginx/index.json", "cache", "release.html"} {
 		if _, err := os.Stat(filepath.Join(dir, made)); err != nil {
 			t.Errorf("--out keeps no %s: %v", made, err)
 		}

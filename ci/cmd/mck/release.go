@@ -358,35 +358,40 @@ func newStatusCommand(e *env) *cobra.Command {
 		if s.JSON.JSON {
 			return writeJSON(e.stdout, st)
 		}
-		t := tabwriter.NewWriter(e.stdout, 0, 0, 3, ' ', 0)
-		fmt.Fprintln(t, "KIND\tNAME\tBUILD\tCOMMIT\tREVISION\tTASKS\tSTATE\tDIGESTS")
-		for _, row := range st.Rows {
-			tasks := ""
-			if row.Kind == "service" {
-				tasks = fmt.Sprintf("%d/%d", row.Running, row.Desired)
-			}
-			var digests []string
-			for _, d := range row.Digests {
-				digests = append(digests, d[:min(len(d), len("sha256:")+12)])
-			}
-			fmt.Fprintf(t, "%s\t%s\t%s\t%.12s\t%s\t%s\t%s\t%s\n", row.Kind, row.Name, orDash(row.Build), orDash(row.Commit), row.Revision, tasks, row.State, strings.Join(digests, " "))
-			for _, line := range otherRevisions(row) {
-				fmt.Fprintf(t, "\t\t%s\t\t%s\t\t\t\n", orDash(line.Build), line.Revision)
-			}
-			for _, d := range row.Deployments {
-				fmt.Fprintf(t, "\t\t\t\t%s\t\t\t\n", d)
-			}
+		return printStatus(e.stdout, st)
+	})
+}
+
+// printStatus shows what runs where, as a table.
+func printStatus(w io.Writer, st release.Status) error {
+	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(t, "KIND\tNAME\tBUILD\tCOMMIT\tREVISION\tTASKS\tSTATE\tDIGESTS")
+	for _, row := range st.Rows {
+		tasks := ""
+		if row.Kind == "service" {
+			tasks = fmt.Sprintf("%d/%d", row.Running, row.Desired)
 		}
-		if err := t.Flush(); err != nil {
+		var digests []string
+		for _, d := range row.Digests {
+			digests = append(digests, d[:min(len(d), len("sha256:")+12)])
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%.12s\t%s\t%s\t%s\t%s\n", row.Kind, row.Name, orDash(row.Build), orDash(row.Commit), row.Revision, tasks, row.State, strings.Join(digests, " "))
+		for _, line := range otherRevisions(row) {
+			fmt.Fprintf(t, "\t\t%s\t\t%s\t\t\t\n", orDash(line.Build), line.Revision)
+		}
+		for _, d := range row.Deployments {
+			fmt.Fprintf(t, "\t\t\t\t%s\t\t\t\n", d)
+		}
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, d := range st.Drift {
+		if _, err := fmt.Fprintf(w, "drift: %s\n", d); err != nil {
 			return err
 		}
-		for _, d := range st.Drift {
-			if _, err := fmt.Fprintf(e.stdout, "drift: %s\n", d); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // otherRevisions are the lines below a service's own: what else runs, and what ECS is
@@ -435,19 +440,24 @@ func newHistoryCommand(e *env) *cobra.Command {
 		if s.JSON.JSON {
 			return writeJSON(e.stdout, past)
 		}
-		t := tabwriter.NewWriter(e.stdout, 0, 0, 3, ' ', 0)
-		fmt.Fprintln(t, "WHEN\tSERVICE\tWHAT\tBUILD\tREVISION\tSTATUS\tTOOK\tBY")
-		for _, p := range past {
-			took := time.Duration(p.Seconds * float64(time.Second)).Round(time.Second)
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.At.UTC().Format("2006-01-02 15:04:05"), p.Service, orDash(p.What), orDash(p.Build), p.Revision, p.Status, took, orDash(p.Who()))
-			for _, why := range []struct{ title, text string }{{"why", p.Why}, {"stopped", p.Stopped}} {
-				if why.text != "" {
-					fmt.Fprintf(t, "\t%s: %s\n", why.title, why.text)
-				}
+		return printHistory(e.stdout, past)
+	})
+}
+
+// printHistory shows what was done, by whom, as a table.
+func printHistory(w io.Writer, past []release.Past) error {
+	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(t, "WHEN\tSERVICE\tWHAT\tBUILD\tREVISION\tSTATUS\tTOOK\tBY")
+	for _, p := range past {
+		took := time.Duration(p.Seconds * float64(time.Second)).Round(time.Second)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.At.UTC().Format("2006-01-02 15:04:05"), p.Service, orDash(p.What), orDash(p.Build), p.Revision, p.Status, took, orDash(p.Who()))
+		for _, why := range []struct{ title, text string }{{"why", p.Why}, {"stopped", p.Stopped}} {
+			if why.text != "" {
+				fmt.Fprintf(t, "\t%s: %s\n", why.title, why.text)
 			}
 		}
-		return t.Flush()
-	})
+	}
+	return t.Flush()
 }
 
 func newRunCommand(e *env) *cobra.Command {

@@ -13,7 +13,7 @@ import (
 	"github.com/magecloudkit/pipeline/ci/release"
 )
 
-var kills = flag.Int("kills", 40, "at how many random moments a release is killed, under each strategy")
+var kills = flag.Int("kills", 20, "at how many random moments a release is killed, under each strategy")
 
 // A release that was killed (no further call gets through) or interrupted (it may still say
 // what is true) after any call whatever is taken up by the same command, which ends right

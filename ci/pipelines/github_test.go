@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/magecloudkit/pipeline/ci/docs/surface"
@@ -225,11 +224,7 @@ type actions struct {
 
 func newActions(t *testing.T, event, ref string) *actions {
 	t.Helper()
-	var doc yaml.Node
-	if err := yaml.Unmarshal(read(t, github), &doc); err != nil {
-		t.Fatal(err)
-	}
-	return &actions{bench: newBench(t), root: asObject(doc.Content[0]), steps: map[int]bool{}, values: map[string]any{
+	return &actions{bench: newBench(t), root: parsed(t, github), steps: map[int]bool{}, values: map[string]any{
 		"github.event_name": event, "github.ref": ref, "always": true,
 		"vars.AWS_REGION": "eu-central-1", "vars.AWS_ROLE_ARN": "arn", "vars.ECS_SERVICES": "web,consumers",
 	}}
@@ -364,19 +359,7 @@ func TestGitHubReleases(t *testing.T) {
 		a.holds = tt.holds
 		maps.Copy(a.values, tt.values)
 		jobs := a.run()
-		if diff := cmp.Diff(tt.want, commands(jobs)); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", name, diff)
-		}
-		for _, j := range jobs {
-			if j.failed || strings.Contains(j.output, "value-of-") || len(j.stored) == 0 && j.name != "cleanup" {
-				t.Errorf("%s, %s, which keeps %q:\n%s", name, j.name, j.stored, j.output)
-			}
-			for _, c := range j.calls {
-				if err := can.Check(surface.Command{Args: c}); err != nil {
-					t.Errorf("%s: %v", name, err)
-				}
-			}
-		}
+		did(t, name, can, jobs, tt.want)
 		maps.Copy(run, a.steps)
 	}
 	for line := range runLines(newActions(t, "", "").root.node, "run") {

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/magecloudkit/pipeline/ci/docs/surface"
@@ -252,11 +251,7 @@ type runner struct {
 
 func newRunner(t *testing.T, branch string, variables map[string]string) *runner {
 	t.Helper()
-	var doc yaml.Node
-	if err := yaml.Unmarshal(read(t, gitlab), &doc); err != nil {
-		t.Fatal(err)
-	}
-	r := &runner{bench: newBench(t), root: asObject(doc.Content[0]), lines: map[int]bool{}, variables: map[string]string{
+	r := &runner{bench: newBench(t), root: parsed(t, gitlab), lines: map[int]bool{}, variables: map[string]string{
 		"CI_COMMIT_BRANCH": branch, "CI_COMMIT_SHA": "5a1d0c3", "CI_PIPELINE_IID": "57", "CI_PROJECT_URL": "https://gitlab.com/acme/shop", "GITLAB_USER_LOGIN": "jane",
 		"AWS_REGION": "eu-central-1", "AWS_ROLE_ARN": "arn", "ECS_SERVICES": "web,consumers",
 	}}
@@ -374,20 +369,10 @@ func TestGitLabReleases(t *testing.T) {
 		maps.Copy(r.variables, tt.variables)
 		r.holds = tt.holds
 		jobs := r.run()
-		if diff := cmp.Diff(tt.want, commands(jobs)); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", name, diff)
-		}
+		did(t, name, can, jobs, tt.want)
 		for _, j := range jobs {
-			if j.failed || strings.Contains(j.output, "value-of-") || len(j.stored) == 0 && j.name != "cleanup" {
-				t.Errorf("%s, %s, which keeps %q:\n%s", name, j.name, j.stored, j.output)
-			}
 			if got := j.of("installed"); len(got) != 1 || got[0][0] != engineVersion(t) {
 				t.Errorf("%s, %s: dagger is installed as %q", name, j.name, got)
-			}
-			for _, c := range j.calls {
-				if err := can.Check(surface.Command{Args: c}); err != nil {
-					t.Errorf("%s: %v", name, err)
-				}
 			}
 		}
 		maps.Copy(lines, r.lines)
@@ -414,15 +399,7 @@ func TestAFailureOnGitLab(t *testing.T) {
 	if last.name != "staging" || !last.failed || m == nil {
 		t.Fatalf("%s:\n%s", last.name, last.output)
 	}
-	r.fail = ""
-	dir, env := r.machine("again")
-	cmd := exec.Command("sh", "-c", m[1])
-	cmd.Env = env
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	at := slices.IndexFunc(last.calls, func(c call) bool { return slices.Contains(c, "deploy") })
-	if diff := cmp.Diff(last.calls[at], r.calls(dir)[0]); diff != "" {
-		t.Errorf("what is printed is another command (-failed +printed):\n%s", diff)
+	if diff := r.repeat("sh", m[1], last); diff != "" {
+		t.Error(diff)
 	}
 }

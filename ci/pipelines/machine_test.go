@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -73,6 +74,26 @@ func (b *bench) calls(dir string) []call {
 	return out
 }
 
+// repeat runs the command that a job has printed when its call failed, as somebody would who types it, and says how that
+// differs from the call.
+func (b *bench) repeat(shell, printed string, job ran) string {
+	b.t.Helper()
+	failed := b.fail
+	at := slices.IndexFunc(job.calls, func(c call) bool { return slices.Contains(c, failed) })
+	b.fail = ""
+	defer func() { b.fail = failed }()
+	dir, env := b.machine("again")
+	cmd := exec.Command(shell, "-c", printed)
+	cmd.Env = env
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Sprintf("%v\n%s", err, out)
+	}
+	if diff := cmp.Diff([]call{job.calls[at]}, b.calls(dir)); diff != "" {
+		return "what is printed is another command (-failed +printed):\n" + diff
+	}
+	return ""
+}
+
 // service runs a pipeline of CircleCI as CircleCI does, with programs that only write down how they are called.
 type service struct {
 	name string // of the configuration
@@ -115,11 +136,7 @@ func newService(t *testing.T, name, branch string) *service {
 			"pipeline.deploy.environment_name": "production", "pipeline.deploy.target_version": "41",
 		},
 	}
-	var doc yaml.Node
-	if err := yaml.Unmarshal(read(t, name), &doc); err != nil {
-		t.Fatal(err)
-	}
-	s.root = asObject(doc.Content[0])
+	s.root = parsed(t, name)
 	for _, p := range s.root.child("parameters").keys {
 		s.values["pipeline.parameters."+p] = s.root.child("parameters").child(p).text("default")
 	}

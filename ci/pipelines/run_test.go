@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -13,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/magecloudkit/pipeline/ci/docs/surface"
 )
@@ -115,6 +115,35 @@ func commands(jobs []ran) []string {
 		}
 	}
 	return out
+}
+
+// did holds the jobs of a file for a store to what they were to call: each succeeds, keeps what it is to keep, shows no
+// secret, and calls what can be called.
+func did(t *testing.T, name string, can surface.Surface, jobs []ran, want []string) {
+	t.Helper()
+	if diff := cmp.Diff(want, commands(jobs)); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", name, diff)
+	}
+	for _, j := range jobs {
+		if j.failed || strings.Contains(j.output, "value-of-") || len(j.stored) == 0 && j.name != "cleanup" {
+			t.Errorf("%s, %s, which keeps %q:\n%s", name, j.name, j.stored, j.output)
+		}
+		for _, c := range j.calls {
+			if err := can.Check(surface.Command{Args: c}); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+}
+
+// parsed is the root of a file's one document.
+func parsed(t *testing.T, name string) object {
+	t.Helper()
+	var doc yaml.Node
+	if err := yaml.Unmarshal(read(t, name), &doc); err != nil {
+		t.Fatal(err)
+	}
+	return asObject(doc.Content[0])
 }
 
 var (
@@ -352,19 +381,8 @@ func TestAFailedCommandIsPrinted(t *testing.T) {
 				t.Errorf("%s, %s: no command is printed:\n%s", name, action, last.output)
 				continue
 			}
-			at := slices.IndexFunc(last.calls, func(c call) bool { return slices.Contains(c, fail) })
-			cmd := exec.Command("bash", "-c", m[1])
-			calls := filepath.Join(t.TempDir(), "calls")
-			cmd.Env = []string{"PATH=" + s.home + "/bin:" + os.Getenv("PATH"), "CALLS=" + calls}
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Errorf("%s, %s: %v\n%s", name, action, err, out)
-			}
-			raw, err := os.ReadFile(calls)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff([]string(last.calls[at]), strings.Split(strings.TrimSuffix(string(raw), "\x00\x01"), "\x00")); diff != "" {
-				t.Errorf("%s, %s: what is printed is another command (-failed +printed):\n%s", name, action, diff)
+			if diff := s.repeat("bash", m[1], last); diff != "" {
+				t.Errorf("%s, %s: %s", name, action, diff)
 			}
 		}
 	}

@@ -329,7 +329,7 @@ func (v *visit) thereIs(ctx context.Context, subject string) string {
 	var names []string
 	for _, a := range arns {
 		if p, err := arn.Parse(a); err == nil {
-			names = append(names, p.Resource[strings.LastIndexByte(p.Resource, '/')+1:])
+			names = append(names, ecs.LastPart(p.Resource))
 		}
 	}
 	if names == nil {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/magecloudkit/pipeline/ci/ecs"
 	"github.com/magecloudkit/pipeline/ci/release"
+	"github.com/magecloudkit/pipeline/ci/words"
 )
 
 // State is what a line says of its subject.
@@ -188,13 +189,6 @@ func (r Report) Table(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "%s, %s\n", plural(r.Errors, "error"), plural(r.Warnings, "warning"))
+	_, err := fmt.Fprintf(w, "%s, %s\n", words.Plural(r.Errors, "error"), words.Plural(r.Warnings, "warning"))
 	return err
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }

@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/magecloudkit/pipeline/ci/store"
 )
 
 // Machine is the machine that builds run on, as far as it is known.
@@ -33,7 +35,7 @@ type Disk struct {
 // What a build needs, in bytes. Below less it fails, below enough it may.
 const (
 	gib          = 1 << 30
-	lessMemory   = 1_000_000_000
+	lessMemory   = store.MinMemory
 	enoughMemory = 1_900_000_000 // a machine of 2 GB says a little less
 	lessDisk     = 3 * gib
 	enoughDisk   = 10 * gib

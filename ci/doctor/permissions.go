@@ -337,11 +337,10 @@ func (v *visit) subjects(kind string) []string {
 
 // fill puts this set-up's names into a pattern of docs/iam.
 func (v *visit) fill(pattern string) string {
-	cluster := v.Request.Cluster
 	partition := "aws"
 	if a, err := arn.Parse(v.caller); err == nil {
 		partition = a.Partition
 	}
 	return strings.NewReplacer("arn:aws:", "arn:"+partition+":", "REGION", v.AWS.Region, "ACCOUNT", v.account,
-		"CLUSTER", cluster[strings.LastIndexByte(cluster, '/')+1:]).Replace(pattern)
+		"CLUSTER", ecs.LastPart(v.Request.Cluster)).Replace(pattern)
 }

@@ -42,7 +42,10 @@ func LogStreamOf(c types.ContainerDefinition, taskARN string) (LogStream, bool) 
 }
 
 // TaskID is the last part of a task's ARN.
-func TaskID(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }
+func TaskID(arn string) string { return LastPart(arn) }
+
+// LastPart is the name at the end of an ARN, or a name.
+func LastPart(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }
 
 // tail reads a log stream from where it stopped before.
 type tail struct {

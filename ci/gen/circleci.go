@@ -45,10 +45,8 @@ func circleFiles(root string) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var module struct {
-		Engine string `json:"engineVersion"`
-	}
-	if err := readJSON(filepath.Join(root, "dagger.json"), &module); err != nil {
+	engine, err := engineVersion(root)
+	if err != nil {
 		return nil, err
 	}
 	own := parseSections(string(raw))
@@ -56,7 +54,7 @@ func circleFiles(root string) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	config, err := own.store(module.Engine)
+	config, err := own.store(engine)
 	if err != nil {
 		return nil, err
 	}

@@ -40,15 +40,23 @@ func tables(page []byte) ([]byte, error) {
 				}
 			}
 		}
-		begin, end := "<!-- settings: "+t.name+" -->\n", "<!-- end -->"
-		before, rest, ok := strings.Cut(text, begin)
-		_, after, ended := strings.Cut(rest, end)
-		if !ok || !ended {
-			return nil, fmt.Errorf("docs/settings.md has no %s", begin)
+		var err error
+		if text, err = between(text, "docs/settings.md", "settings: "+t.name, table(settings)); err != nil {
+			return nil, err
 		}
-		text = before + begin + "\n" + table(settings) + "\n" + end + after
 	}
 	return []byte(text), nil
+}
+
+// between is a page with a table put between the mark of that name and the next end.
+func between(page, file, mark, table string) (string, error) {
+	begin, end := "<!-- "+mark+" -->\n", "<!-- end -->"
+	before, rest, ok := strings.Cut(page, begin)
+	_, after, ended := strings.Cut(rest, end)
+	if !ok || !ended {
+		return "", fmt.Errorf("%s has no %s", file, begin)
+	}
+	return before + begin + "\n" + table + "\n" + end + after, nil
 }
 
 // table is a Markdown table of settings; one that several verbs have stands there once.

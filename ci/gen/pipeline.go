@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/magecloudkit/pipeline/ci/awssim"
 	"github.com/magecloudkit/pipeline/ci/doctor"
 )
 
@@ -15,39 +16,35 @@ var policies = []string{"read", "push", "release", "cleanup"}
 
 // pipeline is what doctor knows of the pipeline: the version of Dagger's engine, and what the policies of docs/iam allow.
 func pipeline(root string) ([]byte, error) {
-	var module struct {
-		Engine string `json:"engineVersion"`
-	}
-	if err := readJSON(filepath.Join(root, "dagger.json"), &module); err != nil {
+	engine, err := engineVersion(root)
+	if err != nil {
 		return nil, err
 	}
-	type statement struct{ Action, Resource list }
+	type statement struct{ Action, Resource []string }
 	known := struct {
 		Engine   string                 `json:"engine"`
 		Policies map[string][]statement `json:"policies"`
-	}{module.Engine, map[string][]statement{}}
+	}{engine, map[string][]statement{}}
 	for _, name := range policies {
-		var policy struct{ Statement []statement }
+		var policy awssim.Policy
 		if err := readJSON(filepath.Join(root, "docs", "iam", name+".json"), &policy); err != nil {
 			return nil, err
 		}
-		known.Policies[name] = policy.Statement
+		for _, s := range policy.Statement {
+			known.Policies[name] = append(known.Policies[name], statement{s.Action, s.Resource})
+		}
 	}
 	raw, err := json.MarshalIndent(known, "", "  ")
 	return append(raw, '\n'), err
 }
 
-// list is one text or several.
-type list []string
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (l *list) UnmarshalJSON(raw []byte) error {
-	var one string
-	if json.Unmarshal(raw, &one) == nil {
-		*l = list{one}
-		return nil
+// engineVersion is that of Dagger's engine in dagger.json.
+func engineVersion(root string) (string, error) {
+	var module struct {
+		Engine string `json:"engineVersion"`
 	}
-	return json.Unmarshal(raw, (*[]string)(l))
+	err := readJSON(filepath.Join(root, "dagger.json"), &module)
+	return module.Engine, err
 }
 
 func readJSON(file string, into any) error {
@@ -64,16 +61,11 @@ func checks(root string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	const begin, end = "<!-- checks -->\n", "<!-- end -->"
-	before, rest, ok := strings.Cut(string(page), begin)
-	_, after, ended := strings.Cut(rest, end)
-	if !ok || !ended {
-		return nil, fmt.Errorf("docs/doctor.md has no %s", begin)
-	}
 	var b strings.Builder
-	b.WriteString("\n| Check | Looks at |\n| --- | --- |\n")
+	b.WriteString("| Check | Looks at |\n| --- | --- |\n")
 	for _, c := range doctor.Checks() {
 		fmt.Fprintf(&b, "| %s | %s |\n", c.Name, c.About)
 	}
-	return []byte(before + begin + b.String() + "\n" + end + after), nil
+	text, err := between(string(page), "docs/doctor.md", "checks", b.String())
+	return []byte(text), err
 }

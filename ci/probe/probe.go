@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/magecloudkit/pipeline/ci/page"
+	"github.com/magecloudkit/pipeline/ci/words"
 )
 
 // Client is how a shop is reached.
@@ -112,16 +113,9 @@ func (a *asking) all() (seen []string, err error) {
 		if err != nil {
 			return nil, err
 		}
-		seen = append(seen, plural(n, "style sheet"))
+		seen = append(seen, words.Plural(n, "style sheet"))
 	}
 	return seen, nil
-}
-
-func plural(n int, one string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %ss", n, one)
 }
 
 // page asks for the page itself.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/magecloudkit/pipeline/ci/ecs"
+	"github.com/magecloudkit/pipeline/ci/words"
 )
 
 // act carries a plan out.
@@ -79,7 +80,7 @@ func (w *work) planned(end *stop) *Result {
 			n++
 		}
 	}
-	return w.finish(w.res, Planned, fmt.Sprintf(sayWouldChange, w.subject(), plural(n, "task definition")))
+	return w.finish(w.res, Planned, fmt.Sprintf(sayWouldChange, w.subject(), words.Plural(n, "task definition")))
 }
 
 // collect copies what the plan has come to into the result.

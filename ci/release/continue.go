@@ -43,55 +43,37 @@ func (r *Releaser) Continue(ctx context.Context, req Request) *Result {
 // forContinue finds out which build stands at a pause, and plans the rest of its
 // release.
 func (v *survey) forContinue(ctx context.Context) error {
-	services, _, err := v.describeServices(ctx, v.req.Cluster, v.req.Services)
-	if err != nil {
-		v.refuse("cluster "+v.req.Cluster, "", sayServicesUnread, err)
-		return v.outcome(ctx)
+	if err := v.look(ctx); err != nil {
+		return err
 	}
-	pauses := map[string]ecs.Stage{}
-	for _, name := range v.req.Services {
-		svc, ok := services[name]
-		if !ok {
-			continue // refused below
-		}
-		at, err := v.stageOf(ctx, &svc)
+	paused := false
+	for _, p := range v.services {
+		at, err := v.stageOf(ctx, &p.svc)
 		switch {
 		case err != nil:
-			v.refuse("service "+name, "", sayStageUnread, err)
-		case at.Hook != "":
-			pauses[name] = at
-			v.readPaused(ctx, name, aws.ToString(primaryOf(&svc).TaskDefinition))
+			v.refuse("service "+p.name, "", sayStageUnread, err)
+		case at.Hook != "" && p.rev != nil:
+			paused, p.pause = true, at
+			v.takeBuild(p)
 		}
 	}
-	if len(pauses) == 0 && !v.refused() {
+	if !paused && !v.refused() {
 		v.refuse("cluster "+v.req.Cluster, doLookAtStatus, sayNothingPaused)
 	}
 	if v.refused() {
 		return v.outcome(ctx)
 	}
 	v.res.Build = v.req.Build
-	if err := v.forBuild(ctx); err != nil {
-		return err
-	}
-	for _, p := range v.services {
-		at := pauses[p.name]
-		p.pause, p.paused = at.Hook, at.ServiceDeployment
-	}
-	return nil
+	return v.planBuild(ctx)
 }
 
-// readPaused takes the build from the revision that is being rolled out.
-func (v *survey) readPaused(ctx context.Context, name, revision string) {
-	subject := "service " + name
-	td, err := v.describeTaskDefinition(ctx, revision)
-	if err != nil {
-		v.refuse(subject, "", sayTaskDefinitionUnread, ecs.RevisionName(revision), err)
-		return
-	}
+// takeBuild takes the build from the revision that a service is being moved to.
+func (v *survey) takeBuild(p *service) {
+	subject, td := "service "+p.name, p.rev.before
 	refs := ecs.Images(td.TaskDefinition.ContainerDefinitions, ownOf(v.req.Repositories, td))
 	switch build := buildOf(td, refs); {
 	case build == "":
-		v.refuse(subject, "", sayPausedUnknown, ecs.RevisionName(revision))
+		v.refuse(subject, "", sayPausedUnknown, ecs.RevisionName(p.rev.arn()))
 	case v.req.Build != "" && v.req.Build != build:
 		v.refuse(subject, doContinueOne, sayTwoPaused, v.req.Build, build)
 	default:
@@ -120,10 +102,10 @@ func (s *session) stageOf(ctx context.Context, svc *types.Service) (ecs.Stage, e
 func (a *act) endPauses(ctx context.Context) error {
 	for _, p := range a.services {
 		p.res.Target = p.rev.target
-		if p.pause == "" {
+		if p.pause.Hook == "" {
 			continue
 		}
-		if err := a.endPause(ctx, p, ecs.Stage{ServiceDeployment: p.paused, Hook: p.pause}); err != nil {
+		if err := a.endPause(ctx, p, p.pause); err != nil {
 			return halt(Broken, sayNotContinued, p.name, err)
 		}
 	}
@@ -173,5 +155,5 @@ func pausesAt(stage string) func(types.DeploymentLifecycleHook) bool {
 // stands reports whether a deployment stands where it is to be left. The pause that is
 // being ended is no such place.
 func (a *act) stands(p *service, at ecs.Stage) bool {
-	return a.req.WaitUntil != "" && at.Name == a.req.WaitUntil && (at.Name == bakeTime || at.Hook != "" && at.Hook != p.pause)
+	return a.req.WaitUntil != "" && at.Name == a.req.WaitUntil && (at.Name == bakeTime || at.Hook != "" && at.Hook != p.pause.Hook)
 }

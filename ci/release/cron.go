@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/magecloudkit/pipeline/ci/ecs"
+	"github.com/magecloudkit/pipeline/ci/words"
 )
 
 // pauseCron disables what starts cron for the time of the upgrade.
@@ -60,11 +61,11 @@ func (a *act) drainCron(ctx context.Context) error {
 				break
 			}
 			if !told {
-				a.note(LevelInfo, sayCronJobsWaited, plural(n, "task"))
+				a.note(LevelInfo, sayCronJobsWaited, words.Plural(n, "task"))
 				told = true
 			}
 			if now := a.clock.Now(); !now.Before(deadline) {
-				a.note(LevelWarning, sayCronJobsLeft, plural(n, "task"), drainTime)
+				a.note(LevelWarning, sayCronJobsLeft, words.Plural(n, "task"), drainTime)
 				return nil
 			}
 			if err := a.clock.Sleep(ctx, ecs.PollFirst); err != nil {

@@ -124,7 +124,7 @@ func (v *survey) checkRole(ctx context.Context, role string) {
 	subject := "role " + role
 	name := role
 	if a, err := arn.Parse(role); err == nil {
-		name = lastPart(a.Resource)
+		name = ecs.LastPart(a.Resource)
 		for _, p := range v.revs {
 			// A role of another account cannot be asked about by name.
 			if own, err := arn.Parse(p.arn()); err == nil && own.AccountID != a.AccountID {

@@ -53,8 +53,8 @@ func (r *Releaser) Examine(ctx context.Context, req Request) (Examined, error) {
 	for _, c := range v.crons {
 		x.Subjects = append(x.Subjects, c.subject())
 		for _, cluster := range c.clusters {
-			if lastPart(cluster) != lastPart(v.req.Cluster) {
-				v.refuse(c.subject(), c.hint(), sayOtherCluster, lastPart(cluster))
+			if ecs.LastPart(cluster) != ecs.LastPart(v.req.Cluster) {
+				v.refuse(c.subject(), c.hint(), sayOtherCluster, ecs.LastPart(cluster))
 			}
 		}
 		for _, role := range c.roles {
@@ -106,6 +106,3 @@ func (f *foundCron) target(cluster, role *string) {
 		}
 	}
 }
-
-// lastPart is the name at the end of an ARN, or a name.
-func lastPart(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }

@@ -78,12 +78,10 @@ type service struct {
 	rev  *revision
 
 	// Decided.
-	prior string // revision to go back to: ARN or family:revision
-	adopt bool   // a deployment of the target is in progress already
-	taken bool   // an interrupted run of this very release has moved it
-
-	pause  string // the hook of a pause that is to be ended, of the service deployment paused
-	paused string
+	prior string    // revision to go back to: ARN or family:revision
+	adopt bool      // a deployment of the target is in progress already
+	taken bool      // an interrupted run of this very release has moved it
+	pause ecs.Stage // where it is paused, if that is to be ended
 
 	// Done.
 	late bool // its test listener was asked while production traffic moved

@@ -18,9 +18,15 @@ func (v *survey) forBuild(ctx context.Context) error {
 	if err := v.look(ctx); err != nil {
 		return err
 	}
+	return v.planBuild(ctx)
+}
+
+// planBuild decides, of what look has found, what a release of the request's build makes of it.
+func (v *survey) planBuild(ctx context.Context) error {
 	v.planRevisions(ctx)
 	v.showChanges()
 	v.checkDeployments()
+	v.takeUp()
 	v.checkProbes()
 	v.checkWaitUntil()
 	if v.res.Verb == "verify" {
@@ -208,7 +214,6 @@ func (v *survey) checkDeployments() {
 			sayInProgress, aws.ToString(d.Id),
 			ecs.RevisionName(aws.ToString(d.TaskDefinition)), aws.ToTime(d.CreatedAt).UTC().Format("15:04:05 MST"))
 	}
-	v.takeUp()
 }
 
 // takeUp finds the services that an interrupted run of this very release has moved

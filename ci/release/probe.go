@@ -194,5 +194,5 @@ func hasTestTraffic(at ecs.Stage) bool {
 		types.DeploymentLifecycleHookStagePostProductionTrafficShift:
 		return true
 	}
-	return at.Name == string(types.ServiceDeploymentLifecycleStageBakeTime)
+	return at.Name == bakeTime
 }

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
-
 	"github.com/magecloudkit/pipeline/ci/ecs"
 	"github.com/magecloudkit/pipeline/ci/probe"
 )
@@ -185,7 +183,7 @@ func (a *act) atStage(ctx context.Context, name string, at ecs.Stage) error {
 			return nil // asked once more before it is left
 		}
 	}
-	if at.Name == string(types.ServiceDeploymentLifecycleStageBakeTime) && at.Traffic >= 100 {
+	if at.Name == bakeTime && at.Traffic >= 100 {
 		if done, err := a.askService(ctx, p, askedBake); err != nil || !done {
 			return err
 		}

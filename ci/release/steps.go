@@ -61,13 +61,14 @@ func endOfStep(err error, interrupted bool) (status, detail string, end *stop) {
 	case errors.Is(err, errSkipped):
 		return "skipped", err.Error(), nil
 	case errors.As(err, &end):
-		if end.verdict == Paused {
-			return "done", end.reason, end
+		status := "failed"
+		switch end.verdict {
+		case Paused:
+			status = "done"
+		case Interrupted:
+			status = "interrupted"
 		}
-		if end.verdict == Interrupted {
-			return "interrupted", end.reason, end
-		}
-		return "failed", end.reason, end
+		return status, end.reason, end
 	case interrupted:
 		return "failed", err.Error(), &stop{Interrupted, err.Error()}
 	}

@@ -24,9 +24,9 @@ type Options struct {
 	Installed bool // vendor is there: what cannot be told from the lock can be told from it
 }
 
-// minMemory is the least a build is started with, in bytes: di:compile fails with 256 MB and needs up to 450 MB, and
+// MinMemory is the least a build is started with, in bytes: di:compile fails with 256 MB and needs up to 450 MB, and
 // composer and static content run beside it.
-const minMemory = 1_000_000_000
+const MinMemory = 1_000_000_000
 
 // Check finds everything that can be said about the store before building it.
 func (s *Store) Check(o Options) Report {
@@ -247,7 +247,7 @@ func (c *checker) secrets() {
 }
 
 func (c *checker) memory() {
-	if c.o.Memory > 0 && c.o.Memory < minMemory {
+	if c.o.Memory > 0 && c.o.Memory < MinMemory {
 		c.add(Error, "memory", "memory", "give the build at least 1 GB, better 2 GB",
 			"there are %d MB, and compiling a Magento store needs 1 GB", c.o.Memory/1_000_000)
 	}

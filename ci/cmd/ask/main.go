@@ -60,11 +60,7 @@ func run(ctx context.Context, argv []string) error {
 		return err
 	}
 	if junit != "" {
-		raw, err := report.JUnit(name)
-		if err == nil {
-			err = os.WriteFile(junit, raw, 0o644)
-		}
-		if err != nil {
+		if err := hostrun.WriteJUnit(junit, name, report); err != nil {
 			return err
 		}
 	}

@@ -208,7 +208,12 @@ func printNote(w io.Writer, n release.Note, at time.Duration) {
 	case release.LevelLog:
 		mark = "| "
 	}
-	fmt.Fprint(w, fold(fmt.Sprintf("%6.1fs %-12s %s%s\n", at.Seconds(), n.Step, mark, n.Text)))
+	fmt.Fprint(w, fold(stamp(at, n.Step)+mark+n.Text+"\n"))
+}
+
+// stamp is how a line about a release begins.
+func stamp(at time.Duration, step string) string {
+	return fmt.Sprintf("%6.1fs %-12s ", at.Seconds(), step)
 }
 
 // connection is what a verb may ask for beside the settings.

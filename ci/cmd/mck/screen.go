@@ -83,7 +83,7 @@ func (s *screen) draw() {
 		name = max(name, len(p.Service))
 	}
 	for _, p := range s.rows {
-		line := []rune(fmt.Sprintf("%6.1fs %-12s %-*s %s", s.now().Sub(s.start).Seconds(), s.step, name, p.Service, stands(p)))
+		line := []rune(stamp(s.now().Sub(s.start), s.step) + fmt.Sprintf("%-*s %s", name, p.Service, stands(p)))
 		if most := s.width() - 1; len(line) > most {
 			line = line[:most]
 		}

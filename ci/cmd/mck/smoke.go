@@ -28,11 +28,7 @@ func newSmokeCommand(e *env) *cobra.Command {
 			return err
 		}
 		if s.JUnit != "" {
-			raw, err := report.JUnit("smoke of " + s.Images)
-			if err == nil {
-				err = os.WriteFile(s.JUnit, raw, 0o644)
-			}
-			if err != nil {
+			if err := hostrun.WriteJUnit(s.JUnit, "smoke of "+s.Images, report); err != nil {
 				return err
 			}
 		}
